@@ -1,0 +1,31 @@
+# Thin names over plain commands; README shows the commands themselves.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: run test lab train lint colab
+
+run: .venv/ready
+	COURSE_MODE=standard $(BIN)/python tools/execute.py
+
+test: lint
+	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lab: .venv/ready
+	$(BIN)/jupyter lab notebooks
+
+train: .venv/ready
+	COURSE_MODE=retrain $(BIN)/python tools/execute.py --in-place
+	$(BIN)/python tools/readme.py
+
+colab: .venv/ready
+	$(BIN)/python tools/colab.py $(REPO) $(REF)
+
+# On a machine with an NVIDIA GPU, the same TensorFlow with the CUDA libraries it needs.
+.venv/ready: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --requirement requirements.txt $(if $(shell command -v nvidia-smi),"tensorflow[and-cuda]")
+	touch $@

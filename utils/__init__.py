@@ -1,0 +1,10 @@
+"""Models, losses, data and pictures of the course: import from the modules named here.
+
+A module imports only from those before it in this list.
+"""
+
+# runtime comes first: it quiets TensorFlow's log before anything else imports TensorFlow.
+from utils import runtime  # isort: skip
+from utils import autoencoders, data, metrics, plotting, results, synthetic, training
+
+__all__ = ["runtime", "synthetic", "data", "autoencoders", "metrics", "plotting", "training", "results"]  # noqa: RUF022

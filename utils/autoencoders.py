@@ -1,0 +1,174 @@
+"""Autoencoders: encoders, decoders, and the model that trains both.
+
+Decoders return logits, one for each pixel; the pixel is their sigmoid.
+"""
+
+import math
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+__all__ = [
+    "Autoencoder",
+    "convolutional_decoder",
+    "convolutional_encoder",
+    "cross_entropy",
+    "dense_decoder",
+    "dense_encoder",
+    "squared_error",
+]
+
+
+def squared_error(targets, reconstructions):
+    """Sum over pixels of (x - x̂)², mean over the batch: a scalar, per image.
+
+    Args:
+        targets, reconstructions: shape (batch, ...).
+    """
+    return _sum_then_mean(ops.square(targets - reconstructions))
+
+
+def cross_entropy(targets, logits):
+    """Sum over pixels of -x log p - (1 - x) log(1 - p), mean over the batch: nats per image.
+
+    With p = sigmoid(l) a pixel costs max(l, 0) - l x + log(1 + exp(-|l|)), in which nothing overflows. The
+    least value, reached at p = x, is the entropy of the grey values: above zero unless all are 0 or 1.
+
+    Args:
+        targets: pixels x in [0, 1], shape (batch, ...).
+        logits: the decoder's output l, same shape.
+    """
+    return _sum_then_mean(ops.maximum(logits, 0) - logits * targets + ops.log1p(ops.exp(-ops.abs(logits))))
+
+
+def _sum_then_mean(values):
+    return ops.mean(ops.sum(values, axis=tuple(range(1, len(values.shape)))))
+
+
+def dense_encoder(latent_dim, hidden=(512, 256), input_shape=(28, 28, 1), activation="relu"):
+    """Dense layers from `input_shape` down to a linear code: (batch, *input_shape) -> (batch, latent_dim)."""
+    stack = [keras.Input(input_shape), layers.Flatten()]
+    stack += [layers.Dense(units, activation) for units in hidden]
+    stack += [layers.Dense(latent_dim, dtype="float32")]
+    return keras.Sequential(stack, name="encoder")
+
+
+def dense_decoder(latent_dim, hidden=(256, 512), output_shape=(28, 28, 1), activation="relu"):
+    """Dense layers from a code up to logits: (batch, latent_dim) -> (batch, *output_shape)."""
+    stack = [keras.Input((latent_dim,))]
+    stack += [layers.Dense(units, activation) for units in hidden]
+    stack += [layers.Dense(math.prod(output_shape), dtype="float32"), layers.Reshape(output_shape, dtype="float32")]
+    return keras.Sequential(stack, name="decoder")
+
+
+def convolutional_encoder(latent_dim, filters=(32, 64), hidden=256, activation="silu"):
+    """Two strided convolutions and a dense layer: (batch, 28, 28, 1) -> (batch, latent_dim)."""
+    return keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.Conv2D(filters[0], 5, strides=2, padding="same", activation=activation),  # (14, 14, filters[0])
+            layers.Conv2D(filters[1], 3, strides=2, padding="same", activation=activation),  # (7, 7, filters[1])
+            layers.Flatten(),
+            layers.Dense(hidden, activation),
+            layers.Dense(latent_dim, dtype="float32"),
+        ],
+        name="encoder",
+    )
+
+
+def convolutional_decoder(latent_dim, filters=(64, 32), hidden=256, activation="silu"):
+    """The encoder's mirror image, with transposed convolutions: (batch, latent_dim) -> logits (batch, 28, 28, 1)."""
+    return keras.Sequential(
+        [
+            keras.Input((latent_dim,)),
+            layers.Dense(hidden, activation),
+            layers.Dense(7 * 7 * filters[0], activation),
+            layers.Reshape((7, 7, filters[0])),
+            # Kernels that the stride divides, so that every output pixel is reached by as many weights.
+            layers.Conv2DTranspose(filters[1], 4, strides=2, padding="same", activation=activation),  # (14, 14, ·)
+            layers.Conv2DTranspose(1, 6, strides=2, padding="same", dtype="float32"),  # (28, 28, 1)
+        ],
+        name="decoder",
+    )
+
+
+@keras.saving.register_keras_serializable("course")
+class Autoencoder(keras.Model):
+    """An encoder and a decoder, trained together to return what was put in.
+
+    `fit(x)` reproduces x; `fit(x, y)` reconstructs y from x (a denoising autoencoder, say). `call` returns
+    what the loss needs, the decoder's output; `reconstruct` returns images.
+
+    Args:
+        encoder: Keras model, (batch, ...) -> (batch, latent_dim).
+        decoder: Keras model, (batch, latent_dim) -> (batch, ...).
+        reconstruction_loss: "squared_error" or "cross_entropy" (the functions of this module).
+        output: "sigmoid", the decoder returns logits of pixels; or "linear", it returns the data itself.
+
+    Raises:
+        ValueError: the two parts do not fit, a name is unknown, or cross-entropy is asked of linear outputs.
+    """
+
+    def __init__(self, encoder, decoder, reconstruction_loss="squared_error", output="sigmoid", **kwargs):
+        super().__init__(**kwargs)
+        if encoder.output_shape != decoder.input_shape:
+            raise ValueError(
+                f"The encoder returns codes of shape {encoder.output_shape} but the decoder takes "
+                f"{decoder.input_shape}: give both the same latent_dim."
+            )
+        if reconstruction_loss not in ("squared_error", "cross_entropy"):
+            raise ValueError(
+                f"reconstruction_loss is {reconstruction_loss!r}: choose 'squared_error' or 'cross_entropy'."
+            )
+        if output not in ("sigmoid", "linear"):
+            raise ValueError(f"output is {output!r}: choose 'sigmoid' or 'linear'.")
+        if (reconstruction_loss, output) == ("cross_entropy", "linear"):
+            raise ValueError("Cross-entropy compares probabilities: it needs output='sigmoid'.")
+        self.encoder, self.decoder = encoder, decoder
+        self.reconstruction_loss, self.output_activation = reconstruction_loss, output
+        self.build(encoder.input_shape)
+
+    def build(self, input_shape):
+        self.built = True  # both parts came built
+
+    def call(self, inputs, training=False):
+        return self.decoder(self.encoder(inputs, training=training), training=training)
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        targets = x if y is None else y
+        if self.reconstruction_loss == "cross_entropy":
+            loss = cross_entropy(targets, y_pred)
+        else:
+            loss = squared_error(targets, self._activated(y_pred))
+        return loss + sum(self.losses)  # what the layers' regularizers add
+
+    def _activated(self, outputs):
+        return ops.sigmoid(outputs) if self.output_activation == "sigmoid" else outputs
+
+    def encode(self, images, batch_size=1000) -> np.ndarray:
+        """Codes (n, latent_dim) of images (n, ...)."""
+        return self.encoder.predict(images, batch_size=batch_size, verbose=0)
+
+    def decode(self, z, batch_size=1000) -> np.ndarray:
+        """Images (n, ...) of codes (n, latent_dim)."""
+        outputs = self.decoder.predict(z, batch_size=batch_size, verbose=0)
+        return ops.convert_to_numpy(self._activated(outputs))
+
+    def reconstruct(self, images) -> np.ndarray:
+        """What comes back of images (n, ...) after a pass through the code: same shape."""
+        return self.decode(self.encode(images))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
+            "reconstruction_loss": self.reconstruction_loss,
+            "output": self.output_activation,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("encoder", "decoder")}
+        return cls(**{**config, **parts})

@@ -1,0 +1,246 @@
+"""MNIST from wherever it can be had, and the corruptions and splits that the chapters need.
+
+Images are float32 in [0, 1], shape (n, 28, 28, 1); labels are int32, shape (n,).
+"""
+
+import contextlib
+import hashlib
+import http.client
+import io
+import os
+import struct
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from utils.runtime import COURSE, scaled, session, write_atomically
+from utils.synthetic import draw_digits
+
+__all__ = [
+    "Digits",
+    "add_gaussian_noise",
+    "add_salt_and_pepper",
+    "binarize",
+    "drop_pixels",
+    "dynamically_binarized",
+    "few_labels",
+    "load_mnist",
+]
+
+MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+CACHE = COURSE / "data" / "mnist.npz"
+SECONDS_TO_ANSWER = 10
+
+# SHA-256 of the four IDX files of MNIST, 8- and 16-byte headers included: the same whatever file brings the arrays.
+CHECKSUMS = {
+    "x_train": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "y_train": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "x_test": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "y_test": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+SHAPES = {"x_train": (60_000, 28, 28), "y_train": (60_000,), "x_test": (10_000, 28, 28), "y_test": (10_000,)}
+
+
+@dataclass(frozen=True)
+class Digits:
+    """A data set of digits, each part a pair (images, labels).
+
+    Training has the first 50 000 images of MNIST's training file, validation its last 10 000, test the
+    10 000 of the test file.
+    """
+
+    train: tuple[np.ndarray, np.ndarray]
+    validation: tuple[np.ndarray, np.ndarray]
+    test: tuple[np.ndarray, np.ndarray]
+    source: str  # "MNIST" or "stand-in digits"
+
+
+def load_mnist() -> Digits:
+    """Load MNIST, and say in one line where it came from.
+
+    Looks, in this order, at the file that the environment variable MNIST_PATH names, at data/mnist.npz, at
+    the official download (kept in data/ for the next time), and last draws a stand-in
+    (`utils.synthetic.draw_digits`), so that the course runs without a network. In quick mode a
+    small part of each split is returned.
+
+    Raises:
+        FileNotFoundError: MNIST_PATH names a file that does not exist.
+        ValueError: the file that MNIST_PATH names is not MNIST; the message says what is wrong with it.
+    """
+    arrays, source = _find_mnist()
+    if arrays is None:
+        images, labels, _ = draw_digits(70_000, seed=0)
+        arrays = {"x_train": images[:60_000], "y_train": labels[:60_000]}
+        arrays |= {"x_test": images[60_000:], "y_test": labels[60_000:]}
+        source = "stand-in digits"
+    session.dataset = source
+    session.dataset_checksum = hashlib.sha256(
+        "".join(_idx_checksum(arrays[name]) for name in CHECKSUMS).encode()
+    ).hexdigest()
+
+    def part(split, start, stop, quick):
+        chosen = slice(start, scaled(stop, start + quick))
+        images = arrays[f"x_{split}"][chosen].astype(np.float32)[..., None] / 255
+        return images, arrays[f"y_{split}"][chosen].astype(np.int32)
+
+    digits = Digits(
+        train=part("train", 0, 50_000, 2_000),
+        validation=part("train", 50_000, 60_000, 500),
+        test=part("test", 0, 10_000, 500),
+        source=source,
+    )
+    sizes = [f"{len(images):,}".replace(",", " ") for images, _ in (digits.train, digits.validation, digits.test)]
+    print(f"{source}: {sizes[0]} training, {sizes[1]} validation and {sizes[2]} test images.")
+    return digits
+
+
+def _find_mnist():
+    """Arrays and source name of real MNIST, or (None, None) if none can be had."""
+    if given := os.environ.get("MNIST_PATH"):
+        path = Path(given)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"MNIST_PATH is {given!r}, but there is no such file: correct the path, or unset MNIST_PATH to let "
+                "the course look for MNIST itself."
+            )
+        try:
+            return _read_mnist(path.read_bytes()), _announce("Found MNIST in the file that MNIST_PATH names.")
+        except ValueError as error:
+            raise ValueError(
+                f"MNIST_PATH is {given!r}, but this file is not MNIST: {error}. Point it to Keras's mnist.npz, or "
+                "unset it to let the course look for MNIST itself."
+            ) from error
+    if CACHE.is_file():
+        try:
+            return _read_mnist(CACHE.read_bytes()), _announce("Found MNIST in data/mnist.npz.")
+        except ValueError as error:
+            fate = "left where it is"
+            with contextlib.suppress(OSError):
+                CACHE.replace(CACHE.with_name("mnist.npz.damaged"))
+                fate = "set aside as mnist.npz.damaged"
+            print(f"data/mnist.npz is damaged ({error}): {fate}, trying the download.")
+    try:
+        with urllib.request.urlopen(MNIST_URL, timeout=SECONDS_TO_ANSWER) as response:
+            payload = response.read()
+        arrays = _read_mnist(payload)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        print(f"MNIST could not be downloaded ({error}): drawing stand-in digits instead.")
+        print("Figures of this run cannot be compared with published ones.")
+        return None, None
+    try:
+        write_atomically(CACHE, payload)
+        kept = "kept it as data/mnist.npz"
+    except OSError as error:
+        kept = f"could not keep it in data/ ({error.strerror}), so the next run downloads again"
+    return arrays, _announce(f"Downloaded MNIST and {kept}.")
+
+
+def _announce(line: str) -> str:
+    print(line)
+    return "MNIST"
+
+
+def _read_mnist(payload: bytes) -> dict[str, np.ndarray]:
+    """The four arrays of an .npz file in Keras's layout; ValueError says what is wrong."""
+    try:
+        with np.load(io.BytesIO(payload), allow_pickle=False) as file:
+            arrays = {name: file[name] for name in CHECKSUMS if name in file.files}
+    except Exception as error:  # zip, zlib, header and memory errors: NumPy promises no type for a damaged file
+        raise ValueError(f"it cannot be read as .npz ({type(error).__name__}: {error})") from error
+    for name, expected in CHECKSUMS.items():
+        if name not in arrays:
+            raise ValueError(f"the array {name} is missing")
+        array = arrays[name]
+        if array.shape != SHAPES[name] or array.dtype != np.uint8:
+            raise ValueError(f"{name} is {array.dtype} {array.shape}, not uint8 {SHAPES[name]}")
+        if _idx_checksum(array) != expected:
+            raise ValueError(f"the checksum of {name} differs from MNIST's")
+    return arrays
+
+
+def _idx_checksum(array: np.ndarray) -> str:
+    """SHA-256 of an array of bytes written as an IDX file, the format MNIST was published in."""
+    header = struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape)  # 0x08: unsigned bytes
+    return hashlib.sha256(header + array.tobytes()).hexdigest()
+
+
+def add_gaussian_noise(images: np.ndarray, sigma: float, seed: int) -> np.ndarray:
+    """clip(x + sigma n, 0, 1) with standard normal n. Raises ValueError for sigma < 0."""
+    if not sigma >= 0:
+        raise ValueError(f"sigma is {sigma}: a standard deviation is 0 or more.")
+    noise = np.random.default_rng(seed).standard_normal(images.shape, dtype=np.float32)
+    return (images + np.float32(sigma) * noise).clip(0, 1)
+
+
+def drop_pixels(images: np.ndarray, rate: float, seed: int) -> np.ndarray:
+    """Masking (dropout) noise: every pixel is set to 0 with probability `rate`, in [0, 1]."""
+    _check_rate(rate)
+    return images * (np.random.default_rng(seed).random(images.shape, dtype=np.float32) >= rate)
+
+
+def add_salt_and_pepper(images: np.ndarray, rate: float, seed: int) -> np.ndarray:
+    """Every pixel is replaced with probability `rate`, in [0, 1]: half by 0 (pepper), half by 1 (salt)."""
+    _check_rate(rate)
+    draw = np.random.default_rng(seed).random(images.shape, dtype=np.float32)
+    return np.where(draw >= rate, images, (draw < rate / 2).astype(np.float32))
+
+
+def _check_rate(rate: float) -> None:
+    if not 0 <= rate <= 1:
+        raise ValueError(f"rate is {rate}: it is a share of the pixels, between 0 and 1.")
+
+
+def binarize(images: np.ndarray, seed: int) -> np.ndarray:
+    """Static binarization: every pixel becomes 1 with probability equal to its grey value, drawn once.
+
+    Raises ValueError for grey values outside [0, 1].
+    """
+    _check_grey(images)
+    draw = np.random.default_rng(seed).random(images.shape, dtype=np.float32)
+    return (draw < images).astype(np.float32)
+
+
+def dynamically_binarized(images: np.ndarray, batch_size: int, seed: int) -> tf.data.Dataset:
+    """Dynamic binarization (Burda et al. 2016, section 5): shuffled batches, drawn anew in every epoch.
+
+    Yields float32 (batch, 28, 28, 1) of zeros and ones; the last batch may be smaller. Two data sets with
+    the same seed yield the same batches. Raises ValueError for grey values outside [0, 1].
+    """
+    _check_grey(images)
+
+    def draw(batch, key):
+        return tf.cast(tf.random.stateless_uniform(tf.shape(batch), tf.stack([key, seed])) < batch, tf.float32)
+
+    batches = tf.data.Dataset.from_tensor_slices(images).shuffle(len(images), seed=seed).batch(batch_size)
+    keys = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
+    return tf.data.Dataset.zip(batches, keys).map(draw).prefetch(tf.data.AUTOTUNE)
+
+
+def _check_grey(images: np.ndarray) -> None:
+    if not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(
+            f"Grey values run from {images.min():g} to {images.max():g}, but they are used as probabilities: "
+            "scale the images into [0, 1] first."
+        )
+
+
+def few_labels(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """Indices of `count` labelled images, the same number of each class, in random order.
+
+    Raises ValueError where `count` is not a positive multiple of the number of classes, or a class has too few.
+    """
+    classes, available = np.unique(labels, return_counts=True)
+    each, left_over = divmod(count, len(classes))
+    if each < 1 or left_over:
+        raise ValueError(f"count is {count}: choose a positive multiple of the {len(classes)} classes.")
+    if each > available.min():
+        raise ValueError(
+            f"{count} labels are {each} of each class, but class {classes[available.argmin()]} has only "
+            f"{available.min()}: choose at most {available.min() * len(classes)}."
+        )
+    random = np.random.default_rng(seed)
+    chosen = [random.choice(np.flatnonzero(labels == c), each, replace=False) for c in classes]
+    return random.permutation(np.concatenate(chosen))

@@ -1,0 +1,188 @@
+"""Pictures of the course. Every helper takes arrays and returns a matplotlib Figure; none knows a model.
+
+Images are grey in [0, 1], shape (n, 28, 28) or (n, 28, 28, 1), and are drawn on the fixed range 0..1, so that a
+pale picture is pale. Colours are from Okabe and Ito's palette, which colour-blind readers can tell apart.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.patches import FancyBboxPatch
+
+__all__ = [
+    "PALETTE",
+    "bars",
+    "block_diagram",
+    "image_grid",
+    "latent_scatter",
+    "lines",
+    "manifold_grid",
+    "reconstructions",
+    "training_curves",
+]
+
+PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
+# Ten classes need two more hues than the palette has, and all of them dark enough for small dots on white.
+CLASS_COLOURS = [*PALETTE[:7], "#B8A800", "#8C510A", "#7B3294"]
+WIDTH = 8.0  # inches: the width of a notebook's page
+
+plt.rcParams.update(
+    {
+        "figure.dpi": 96,
+        "figure.constrained_layout.use": True,
+        "font.size": 10,
+        "axes.prop_cycle": plt.cycler(color=PALETTE),
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.3,
+        "image.cmap": "gray",
+        "legend.frameon": False,
+    }
+)
+
+
+def _show(axis, image) -> None:
+    axis.imshow(np.squeeze(image), vmin=0, vmax=1)
+    axis.set(xticks=[], yticks=[])
+    axis.grid(False)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+
+
+def image_grid(images, titles=None, columns=10):
+    """Images in rows of `columns`, each under its title if there are titles."""
+    rows = -(-len(images) // columns)
+    height = 1.0 if titles is None else 1.3
+    figure, axes = plt.subplots(rows, columns, figsize=(WIDTH, WIDTH / columns * rows * height), squeeze=False)
+    for axis in axes.flat[len(images) :]:
+        axis.set_visible(False)
+    for i, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
+        _show(axis, image)
+        if titles is not None:
+            axis.set_title(titles[i], fontsize=9)
+    plt.close(figure)
+    return figure
+
+
+def reconstructions(rows: dict[str, np.ndarray]):
+    """Rows of images, one above the other, each with its name at the left: originals first."""
+    count = len(next(iter(rows.values())))
+    figure, axes = plt.subplots(
+        len(rows), count, figsize=(WIDTH, 0.92 * WIDTH / (count + 2) * len(rows)), squeeze=False
+    )
+    for line, (name, images) in zip(axes, rows.items(), strict=True):
+        for axis, image in zip(line, images, strict=True):
+            _show(axis, image)
+        line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    plt.close(figure)
+    return figure
+
+
+def latent_scatter(codes, labels, title="", axis_names=("$z_1$", "$z_2$")):
+    """Two-dimensional codes (n, 2), coloured by class 0..9."""
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.7, WIDTH * 0.6))
+    for label in np.unique(labels):
+        chosen = labels == label
+        axis.scatter(*codes[chosen].T, s=4, alpha=0.5, color=CLASS_COLOURS[label], label=str(label), linewidths=0)
+    axis.legend(title="digit", markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5))
+    for legend_dot in axis.get_legend().legend_handles:
+        legend_dot.set_alpha(1)
+    axis.set(xlabel=axis_names[0], ylabel=axis_names[1], title=title)
+    plt.close(figure)
+    return figure
+
+
+def lines(x, series: dict[str, np.ndarray], xlabel, ylabel, references=None, **scales):
+    """Line plot of one or more series over x, with dashed horizontal lines at `references` (name -> value).
+
+    `scales` go to the axes: xscale="log", say.
+    """
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.75, WIDTH * 0.42))
+    for name, values in series.items():
+        axis.plot(x, values, "o-" if len(x) <= 12 else "-", markersize=4, label=name)
+    _add_references(axis.axhline, references, skip=len(series))
+    axis.set(xlabel=xlabel, ylabel=ylabel, **scales)
+    axis.legend()
+    plt.close(figure)
+    return figure
+
+
+def training_curves(history: dict[str, list[float]], ylabel, **scales):
+    """A metric of training and validation over epochs: `history` as Keras returns it."""
+    epochs = np.arange(1, len(history["loss"]) + 1)
+    names = {"loss": "training", "val_loss": "validation"}
+    return lines(epochs, {names.get(k, k): v for k, v in history.items()}, "epoch", ylabel, **scales)
+
+
+def bars(values: dict[str, float], xlabel, references=None, digits=1):
+    """Horizontal bars with their figures, and dashed lines at `references` (name -> value)."""
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.75, 0.8 + 0.38 * len(values)))
+    drawn = axis.barh(list(values), list(values.values()), color=PALETTE[: len(values)])
+    axis.bar_label(drawn, fmt=f"%.{digits}f", padding=3)
+    _add_references(axis.axvline, references, skip=len(values))
+    axis.invert_yaxis()
+    axis.margins(x=0.12)
+    axis.set_xlabel(xlabel)
+    axis.grid(axis="y", visible=False)
+    if references:
+        axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+    plt.close(figure)
+    return figure
+
+
+def _add_references(draw, references, skip) -> None:
+    for i, (name, value) in enumerate((references or {}).items()):
+        draw(value, linestyle="--", color=PALETTE[(skip + i) % len(PALETTE)], label=f"{name}: {value:.4g}")
+
+
+def manifold_grid(images, z1, z2, title=""):
+    """Decoded images (len(z2), len(z1), 28, 28, 1), each drawn at its code: z1 to the right, z2 upwards."""
+    tiles = np.squeeze(images)[::-1]
+    sheet = tiles.transpose(0, 2, 1, 3).reshape(len(z2) * tiles.shape[2], len(z1) * tiles.shape[3])
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.65, WIDTH * 0.65 * len(z2) / len(z1)))
+    axis.imshow(sheet, vmin=0, vmax=1)
+    axis.grid(False)
+    for name, values, size in (("x", z1, tiles.shape[3]), ("y", z2[::-1], tiles.shape[2])):
+        some = np.linspace(0, len(values) - 1, 5).astype(int)
+        axis.set(**{f"{name}ticks": (some + 0.5) * size, f"{name}ticklabels": [f"{values[i]:.1f}" for i in some]})
+    axis.set(xlabel="$z_1$", ylabel="$z_2$", title=title)
+    plt.close(figure)
+    return figure
+
+
+def block_diagram(blocks: dict[str, tuple[float, float]], arrows: list[tuple[str, ...]]):
+    """Boxes and arrows.
+
+    Args:
+        blocks: text of a box -> its centre (column, row), rows counted downwards. A text in round brackets is
+            drawn without a box: data rather than a network.
+        arrows: (from, to) or (from, to, caption), by the boxes' texts.
+    """
+    columns, rows = np.array(list(blocks.values())).T
+    figure, axis = plt.subplots(figsize=(min(WIDTH, 1.6 * (np.ptp(columns) + 1)), 0.95 * (np.ptp(rows) + 1)))
+    half = {}
+    for text, (column, row) in blocks.items():
+        is_data = text.startswith("(")
+        label = text[1:-1] if is_data else text
+        half[text] = 0.24 if is_data else 0.36
+        if not is_data:
+            corner = (column - half[text], row - 0.28)
+            style = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": "#E8F1F8", "edgecolor": PALETTE[0]}
+            axis.add_patch(FancyBboxPatch(corner, 2 * half[text], 0.56, **style))
+        axis.text(column, row, label, ha="center", va="center", fontsize=9)
+    for start, end, *caption in arrows:
+        (x0, y0), (x1, y1) = blocks[start], blocks[end]
+        if x0 == x1:
+            gap = 0.32 * np.sign(y1 - y0)
+            tail, head = (x0, y0 + gap), (x1, y1 - gap)
+        else:
+            side = np.sign(x1 - x0)
+            tail, head = (x0 + side * half[start], y0), (x1 - side * half[end], y1)
+        axis.annotate("", head, tail, arrowprops={"arrowstyle": "-|>", "color": "black", "shrinkA": 1, "shrinkB": 1})
+        if caption:
+            middle = np.add(tail, head) / 2
+            axis.text(middle[0], middle[1] - 0.1, caption[0], ha="center", va="bottom", fontsize=8)
+    axis.set(xlim=(columns.min() - 0.5, columns.max() + 0.5), ylim=(rows.max() + 0.5, rows.min() - 0.5))
+    axis.axis("off")
+    plt.close(figure)
+    return figure

@@ -1,0 +1,136 @@
+"""What runs where: mode, seed, devices and precision of a session. The ground floor of the course."""
+
+import contextlib
+import inspect
+import os
+import platform
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+from IPython.display import Markdown
+
+__all__ = ["COURSE", "MODES", "scaled", "session", "setup", "show_source"]
+
+COURSE = Path(__file__).resolve().parents[1]
+
+MODES = {
+    "standard": "light models train, heavy ones come from data/pretrained",
+    "retrain": "everything trains; pretrained files and results are written anew",
+    "quick": "a little data and a few steps: proves that the code runs, nothing else",
+}
+
+
+@contextlib.contextmanager
+def _native_log_silenced():
+    # TensorFlow's C++ start-up notes go straight to file descriptor 2, below every Python setting.
+    saved = os.dup(2)
+    with open(os.devnull, "wb") as sink:
+        os.dup2(sink.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+if os.environ.setdefault("KERAS_BACKEND", "tensorflow") != "tensorflow":
+    raise RuntimeError(
+        f"KERAS_BACKEND is {os.environ['KERAS_BACKEND']!r}, but this course runs on TensorFlow: "
+        "unset KERAS_BACKEND and start Python anew."
+    )
+with _native_log_silenced():
+    import keras
+    import tensorflow as tf
+
+    tf.config.list_physical_devices()
+
+
+@dataclass
+class Session:
+    """What the upper floors have to agree on: set by `setup` and by `load_mnist`, read everywhere."""
+
+    mode: str = "standard"
+    seed: int = 0
+    dataset: str | None = None
+    dataset_checksum: str | None = None
+
+    @property
+    def comparable(self) -> bool:
+        """True if figures of this session may stand beside published ones: not quick, not on the stand-in."""
+        return self.mode != "quick" and self.dataset != "stand-in digits"
+
+
+session = Session()
+
+
+def setup(seed: int = 0, mode: str | None = None) -> None:
+    """Start a notebook: seed all generators, prepare the devices, print what was found.
+
+    Args:
+        seed: seeds Python, NumPy, TensorFlow and Keras.
+        mode: "standard", "retrain" or "quick" (see `MODES`); None reads the environment variable
+            COURSE_MODE, and takes "standard" where it is not set.
+
+    Raises:
+        ValueError: the mode is unknown.
+    """
+    source = "mode"
+    if mode is None:
+        source, mode = "COURSE_MODE", os.environ.get("COURSE_MODE", "standard")
+    if mode not in MODES:
+        raise ValueError(f"{source} is {mode!r}: choose one of {', '.join(MODES)}.")
+    session.mode, session.seed = mode, seed
+    keras.utils.set_random_seed(seed)
+
+    gpus = tf.config.list_physical_devices("GPU")
+    details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]
+    for gpu in gpus:
+        with contextlib.suppress(RuntimeError):  # already in use: too late to change, and harmless
+            tf.config.experimental.set_memory_growth(gpu, True)
+    policy = precision([device.get("compute_capability", (0, 0)) for device in details])
+    keras.config.set_dtype_policy(policy)
+
+    devices = ", ".join(device.get("device_name", "GPU") for device in details)
+    rows = {
+        "Python": platform.python_version(),
+        "TensorFlow": tf.__version__,
+        "Keras": keras.__version__,
+        "device": f"GPU: {devices}" if gpus else f"CPU, {os.cpu_count()} cores (no GPU found)",
+        "precision": policy,
+        "mode": f"{mode}: {MODES[mode]}",
+        "seed": seed,
+    }
+    for name, value in rows.items():
+        print(f"{name:<12}{value}")
+
+
+def precision(capabilities: list[tuple[int, int]]) -> str:
+    """Keras dtype policy for GPUs of these compute capabilities.
+
+    Half precision pays where there are tensor cores (capability 7.0 and above, on every GPU) and
+    nowhere else: on a CPU it is slower than float32.
+    """
+    return "mixed_float16" if capabilities and min(capabilities) >= (7, 0) else "float32"
+
+
+def scaled(full, quick):
+    """The value `full`, or `quick` in quick mode. For hyperparameters that set how long a cell takes."""
+    return quick if session.mode == "quick" else full
+
+
+def write_atomically(path: Path, payload: bytes) -> None:
+    """Write a file whole or not at all: a reader, or the next run, never meets half of it."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(payload)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def show_source(obj) -> Markdown:
+    """The source of a class or function of the course, highlighted, as the output of a cell."""
+    return Markdown(f"```python\n{textwrap.dedent(inspect.getsource(obj))}```")

@@ -1,0 +1,182 @@
+"""Train a model, or load what an earlier run trained: the one way to train in the notebooks."""
+
+import hashlib
+import io
+import json
+import platform
+import time
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+from IPython import get_ipython
+from IPython.display import clear_output
+
+from utils.runtime import COURSE, session, write_atomically
+
+__all__ = ["Training", "fit_or_load"]
+
+PRETRAINED = COURSE / "data" / "pretrained"
+_said: dict[int, list[str]] = {}  # lines of the cells so far, by execution count
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a model came to its weights."""
+
+    history: dict[str, list[float]]  # metric -> value after each epoch, as Keras's History has it
+    seconds: float  # of the training, wherever it took place
+    loaded: bool
+
+
+def fit_or_load(
+    model, x, y=None, *, epochs, name=None, batch_size=None, validation_data=None, callbacks=()
+) -> Training:
+    """Train a compiled model on x (or on pairs x, y), or load its weights from data/pretrained.
+
+    With a `name`, standard mode loads NAME.npz if its record NAME.json fits this architecture and these
+    hyperparameters, and says why and trains if not; retrain mode trains and writes both files (half-precision
+    weights without optimizer state, rounded in the model too, so that figures are those of the file).
+    Without a name, as for models that train within a minute, it always trains. Quick mode trains for one
+    epoch and neither reads nor writes.
+
+    The generators are seeded before and after, so that what follows does not depend on which it was.
+
+    Args:
+        model: compiled and built Keras model.
+        x, y, batch_size, epochs, validation_data, callbacks: as for `keras.Model.fit`.
+        name: of the pretrained file, such as "01_ae30"; None for a light model.
+    """
+    hyperparameters = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "optimizer": type(model.optimizer).__name__,
+        **_essence(model.optimizer.get_config(), {}),
+    }
+    made_by = {"architecture": _architecture(model), "hyperparameters": hyperparameters}
+    if name and session.mode == "standard":
+        try:
+            training = _load(model, name, made_by)
+            _say(f"{name}: loaded, trained for {epochs} epochs in {training.seconds:.0f} s. {_last(training)}")
+            keras.utils.set_random_seed(session.seed)
+            return training
+        except (OSError, ValueError) as error:
+            _say(f"{name}: {error}. Training it now.")
+
+    keras.utils.set_random_seed(session.seed)
+    if session.mode == "quick":
+        epochs = 1
+    start = time.perf_counter()
+    fitted = model.fit(
+        x, y, batch_size=batch_size, epochs=epochs, validation_data=validation_data, callbacks=list(callbacks)
+    )
+    seconds = time.perf_counter() - start
+    history = {metric: [float(value) for value in values] for metric, values in fitted.history.items()}
+    training = Training(history, seconds, loaded=False)
+    _say(f"{name or model.name}: trained for {epochs} epochs in {seconds:.0f} s. {_last(training)}", clear=True)
+    if name and session.mode == "retrain":
+        if session.comparable:
+            _save(model, name, made_by, training)
+        else:
+            _say(f"{name}: trained on {session.dataset}, so the pretrained file stays as it is.")
+    keras.utils.set_random_seed(session.seed)
+    return training
+
+
+def _say(line: str, clear: bool = False) -> None:
+    """Print a line; `clear` first removes the progress bar from the cell, keeping its earlier lines."""
+    shell = get_ipython()
+    if shell is None:
+        print(line)
+        return
+    lines = _said.setdefault(shell.execution_count, [])
+    lines.append(line)
+    if clear:
+        clear_output(wait=True)
+        print("\n".join(lines))
+    else:
+        print(line)
+
+
+def _last(training: Training) -> str:
+    return ", ".join(f"{metric} {values[-1]:.4g}" for metric, values in training.history.items())
+
+
+def _save(model, name: str, made_by: dict, training: Training) -> None:
+    """Write weights and record, and give the model the rounded weights."""
+    arrays = []
+    for weight in model.get_weights():
+        half = weight.astype(np.float16) if np.issubdtype(weight.dtype, np.floating) else weight
+        if not np.isfinite(half).all():
+            raise ValueError(f"{name}: a weight is not finite in half precision, so nothing was written.")
+        arrays.append(half)
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, *arrays)
+    record = {
+        **made_by,
+        "history": training.history,
+        "seconds": round(training.seconds, 1),
+        "seed": session.seed,
+        "data": {"source": session.dataset, "sha256": session.dataset_checksum},
+        "versions": {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
+        "weights_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
+    }
+    write_atomically(PRETRAINED / f"{name}.npz", buffer.getvalue())
+    write_atomically(PRETRAINED / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
+    model.set_weights(arrays)
+
+
+def _load(model, name: str, made_by: dict) -> Training:
+    """Give the model its pretrained weights. ValueError or OSError says why that cannot be."""
+    if not (PRETRAINED / f"{name}.json").is_file():
+        raise ValueError("there is no pretrained file")
+    try:
+        record = json.loads((PRETRAINED / f"{name}.json").read_bytes())
+        payload = (PRETRAINED / f"{name}.npz").read_bytes()
+        made, history, seconds = record["hyperparameters"], record["history"], float(record["seconds"])
+        same_architecture = record["architecture"] == made_by["architecture"]
+        intact = record["weights_sha256"] == hashlib.sha256(payload).hexdigest()
+        trained_on, checksum = record["data"]["source"], record["data"]["sha256"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"its record is damaged ({type(error).__name__}: {error})") from error
+    if not same_architecture:
+        raise ValueError("the pretrained file is of another architecture")
+    asked = made_by["hyperparameters"]
+    if changed := sorted(key for key in {*made, *asked} if made.get(key) != asked.get(key)):
+        changes = ", ".join(f"{key} {made.get(key)} there, {asked.get(key)} here" for key in changed)
+        raise ValueError(f"the pretrained file was made with other hyperparameters ({changes})")
+    if not intact:
+        raise ValueError("the pretrained weights are damaged (their checksum differs)")
+    with np.load(io.BytesIO(payload), allow_pickle=False) as file:
+        model.set_weights([file[key] for key in file.files])
+    if checksum != session.dataset_checksum:
+        _say(f"{name}: its weights were trained on {trained_on}; here the data are {session.dataset or 'others'}.")
+    return Training(history, seconds, loaded=True)
+
+
+def _architecture(model) -> str:
+    """A digest of the layers and how they are connected: the same on every device and Keras 3 release."""
+    essence = [type(model).__name__, _essence(model.get_config(), {})]
+    return hashlib.sha256(json.dumps(essence, sort_keys=True).encode()).hexdigest()
+
+
+def _essence(config, names: dict):
+    """A Keras configuration without what depends on session, device or release.
+
+    Automatic names ("dense_7") are replaced by their order of appearance, precision and options that are
+    off (releases add such) are left out, and numbers are rounded.
+    """
+    if isinstance(config, dict):
+        if isinstance(config.get("name"), str):
+            names.setdefault(config["name"], f"#{len(names)}")
+        skipped = {"name", "dtype", "module", "registered_name", "build_config"}
+        kept = {key: _essence(value, names) for key, value in config.items() if key not in skipped}
+        return {key: value for key, value in kept.items() if value is not None and value is not False}
+    if isinstance(config, list | tuple):
+        return [_essence(value, names) for value in config]
+    if isinstance(config, float):
+        return float(f"{config:.6g}")
+    if isinstance(config, str):
+        return names.get(config, config)
+    return config
