@@ -62,32 +62,32 @@ def dense_decoder(latent_dim, hidden=(256, 512), output_shape=(28, 28, 1), activ
     return keras.Sequential(stack, name="decoder")
 
 
-def convolutional_encoder(latent_dim, filters=(32, 64), hidden=256, activation="silu"):
-    """Two strided convolutions and a dense layer: (batch, 28, 28, 1) -> (batch, latent_dim)."""
+def convolutional_encoder(latent_dim, filters=(32, 64), activation="silu"):
+    """Two strided convolutions and a linear code: (batch, 28, 28, 1) -> (batch, latent_dim)."""
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
-            layers.Conv2D(filters[0], 5, strides=2, padding="same", activation=activation),  # (14, 14, filters[0])
-            layers.Conv2D(filters[1], 3, strides=2, padding="same", activation=activation),  # (7, 7, filters[1])
+            layers.Conv2D(filters[0], 5, strides=2, padding="same", activation=activation),  # (batch, 14, 14, ·)
+            layers.Conv2D(filters[1], 3, strides=2, padding="same", activation=activation),  # (batch, 7, 7, ·)
             layers.Flatten(),
-            layers.Dense(hidden, activation),
             layers.Dense(latent_dim, dtype="float32"),
         ],
         name="encoder",
     )
 
 
-def convolutional_decoder(latent_dim, filters=(64, 32), hidden=256, activation="silu"):
-    """The encoder's mirror image, with transposed convolutions: (batch, latent_dim) -> logits (batch, 28, 28, 1)."""
+def convolutional_decoder(latent_dim, filters=(64, 32), activation="silu"):
+    """The encoder turned round, with transposed convolutions: (batch, latent_dim) -> logits (batch, 28, 28, 1)."""
     return keras.Sequential(
         [
             keras.Input((latent_dim,)),
-            layers.Dense(hidden, activation),
             layers.Dense(7 * 7 * filters[0], activation),
             layers.Reshape((7, 7, filters[0])),
-            # Kernels that the stride divides, so that every output pixel is reached by as many weights.
-            layers.Conv2DTranspose(filters[1], 4, strides=2, padding="same", activation=activation),  # (14, 14, ·)
-            layers.Conv2DTranspose(1, 6, strides=2, padding="same", dtype="float32"),  # (28, 28, 1)
+            # Kernels whose size the stride divides: every output pixel is reached by as many weights.
+            layers.Conv2DTranspose(
+                filters[1], 4, strides=2, padding="same", activation=activation
+            ),  # (batch, 14, 14, ·)
+            layers.Conv2DTranspose(1, 6, strides=2, padding="same", dtype="float32"),  # (batch, 28, 28, 1)
         ],
         name="decoder",
     )
@@ -136,6 +136,8 @@ class Autoencoder(keras.Model):
         return self.decoder(self.encoder(inputs, training=training), training=training)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if sample_weight is not None:
+            raise ValueError("An Autoencoder counts every image alike: fit it without sample_weight.")
         targets = x if y is None else y
         if self.reconstruction_loss == "cross_entropy":
             loss = cross_entropy(targets, y_pred)

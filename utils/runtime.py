@@ -45,6 +45,7 @@ with _native_log_silenced():
     import tensorflow as tf
 
     tf.config.list_physical_devices()
+tf.get_logger().setLevel("ERROR")  # else every handful of small models brings a warning on retracing
 
 
 @dataclass

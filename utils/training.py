@@ -107,7 +107,8 @@ def _save(model, name: str, made_by: dict, training: Training) -> None:
     """Write weights and record, and give the model the rounded weights."""
     arrays = []
     for weight in model.get_weights():
-        half = weight.astype(np.float16) if np.issubdtype(weight.dtype, np.floating) else weight
+        with np.errstate(over="ignore"):  # the next line says it better
+            half = weight.astype(np.float16) if np.issubdtype(weight.dtype, np.floating) else weight
         if not np.isfinite(half).all():
             raise ValueError(f"{name}: a weight is not finite in half precision, so nothing was written.")
         arrays.append(half)

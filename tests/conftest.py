@@ -1,0 +1,31 @@
+import os
+
+import numpy as np
+import pytest
+
+from utils import data, results, runtime, training
+
+
+@pytest.fixture(autouse=True)
+def fresh_session(monkeypatch, tmp_path):
+    """Every test starts in standard mode with seed 0, and can write neither results nor pretrained files."""
+    monkeypatch.setattr(runtime.session, "__dict__", dict(vars(runtime.Session())))
+    monkeypatch.setattr(results, "_run", {})
+    monkeypatch.setattr(results, "RESULTS", tmp_path / "results.json")
+    monkeypatch.setattr(training, "PRETRAINED", tmp_path / "pretrained")
+    monkeypatch.setattr(data, "CACHE", tmp_path / "data" / "mnist.npz")
+
+
+@pytest.fixture
+def real_mnist():
+    """The arrays of real MNIST, where MNIST_PATH names them."""
+    if "MNIST_PATH" not in os.environ:
+        pytest.skip("needs real MNIST: set MNIST_PATH")
+    return data.load_mnist()
+
+
+@pytest.fixture
+def images():
+    """64 stand-in digits, float32 (64, 28, 28, 1) in [0, 1]."""
+    drawn, _, _ = data.draw_digits(64, seed=1)
+    return drawn[..., None].astype(np.float32) / 255

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from utils import plotting
+
+
+def pictures(figure):
+    return [image for axis in figure.axes for image in axis.images]
+
+
+def captions(figure):
+    return [text.get_text() for axis in figure.axes for text in axis.texts]
+
+
+def test_grey_range_is_fixed(images):
+    pale = images / 10
+    codes = np.linspace(-1, 1, 3)
+    for figure in (
+        plotting.image_grid(pale[:7], titles=range(7), columns=5),
+        plotting.reconstructions({"original": pale[:4], "autoencoder": pale[4:8]}),
+        plotting.manifold_grid(pale[:9].reshape(3, 3, 28, 28, 1), codes, codes),
+    ):
+        assert isinstance(figure, Figure)
+        assert pictures(figure) and all(image.get_clim() == (0, 1) for image in pictures(figure))
+
+
+def test_image_grid_draws_each_image_once(images):
+    figure = plotting.image_grid(images[:7], titles="abcdefg", columns=5)
+    assert len(pictures(figure)) == 7
+    assert [axis.get_title() for axis in figure.axes[:7]] == list("abcdefg")
+
+
+def test_manifold_grid_draws_codes_where_they_belong():
+    images = np.zeros((2, 3, 28, 28, 1))
+    images[1, 2] = 1  # the highest z2 and the highest z1: at the top right
+    figure = plotting.manifold_grid(images, np.array([-1, 0, 1]), np.array([5, 6]))
+    sheet = pictures(figure)[0].get_array()
+    assert sheet.shape == (56, 84)
+    assert sheet[:28, 56:].min() == 1 and sheet.sum() == 28 * 28
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels[0] == "6.0" and labels[-1] == "5.0"
+
+
+def test_every_plot_names_its_axes():
+    values = {"ours": np.arange(3.0), "theirs": np.arange(3.0)[::-1]}
+    for figure in (
+        plotting.lines([1, 2, 3], values, "size", "error", references={"published": 1.5}, yscale="log"),
+        plotting.training_curves({"loss": [3, 2], "val_loss": [4, 3]}, "squared error"),
+        plotting.latent_scatter(np.random.default_rng(0).normal(size=(50, 2)), np.arange(50) % 10),
+    ):
+        axis = figure.axes[0]
+        assert axis.get_xlabel() and axis.get_ylabel() and axis.get_legend()
+    assert plotting.bars({"pixels": 92.0}, "accuracy (%)").axes[0].get_xlabel() == "accuracy (%)"
+
+
+def test_references_are_drawn_with_their_value():
+    figure = plotting.bars({"ours": 2.5, "theirs": 4.0}, "error", references={"published": 3.0}, digits=2)
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["published: 3"]
+    assert captions(figure) == ["2.50", "4.00"]
+
+
+def test_block_diagram_has_boxes_for_networks_and_captions():
+    blocks = {"(image)": (0, 0), "encoder": (1, 0), "loss": (1, 1)}
+    figure = plotting.block_diagram(blocks, [("(image)", "encoder", "28 × 28"), ("encoder", "loss")])
+    assert len(figure.axes[0].patches) == 2
+    assert {"image", "encoder", "loss", "28 × 28"} <= set(captions(figure))
+
+
+@pytest.mark.parametrize("colours", [plotting.PALETTE, plotting.CLASS_COLOURS])
+def test_colours_are_different(colours):
+    assert len(set(colours)) == len(colours)

@@ -1,0 +1,115 @@
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from utils import runtime
+
+
+def run_python(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=runtime.COURSE,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_setup_prints_what_it_found(capsys):
+    runtime.setup(seed=3, mode="quick")
+    printed = capsys.readouterr().out
+    for word in ("Python", "TensorFlow", "Keras", "device", "precision", "mode", "quick", "seed", "3"):
+        assert word in printed
+
+
+def test_a_notebook_sees_no_log_lines_of_tensorflow():
+    run = run_python("from utils.runtime import setup; setup(); import tensorflow as tf; tf.random.normal((3,))")
+    assert run.returncode == 0
+    assert run.stderr == ""
+
+
+def test_another_backend_is_refused():
+    run = run_python("import utils", KERAS_BACKEND="jax")
+    assert "KERAS_BACKEND is 'jax'" in run.stderr and "unset KERAS_BACKEND" in run.stderr
+
+
+def test_unknown_modes_are_named(monkeypatch):
+    with pytest.raises(ValueError, match="mode is 'fast': choose one of standard, retrain, quick"):
+        runtime.setup(mode="fast")
+    monkeypatch.setenv("COURSE_MODE", "slow")
+    with pytest.raises(ValueError, match="COURSE_MODE is 'slow'"):
+        runtime.setup()
+
+
+def test_mode_comes_from_argument_then_environment_then_default(monkeypatch):
+    monkeypatch.setenv("COURSE_MODE", "quick")
+    runtime.setup()
+    assert runtime.session.mode == "quick"
+    runtime.setup(mode="retrain")
+    assert runtime.session.mode == "retrain"
+    monkeypatch.delenv("COURSE_MODE")
+    runtime.setup()
+    assert runtime.session.mode == "standard"
+
+
+def test_the_same_seed_draws_the_same_numbers():
+    draws = []
+    for seed in (5, 5, 6):
+        runtime.setup(seed=seed)
+        draws.append((np.random.rand(), float(keras.random.normal(()))))  # noqa: NPY002
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_scaled_picks_by_mode():
+    runtime.setup(mode="standard")
+    assert runtime.scaled(10, 1) == 10
+    runtime.setup(mode="quick")
+    assert runtime.scaled(10, 1) == 1
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "policy"),
+    [([], "float32"), ([(6, 1)], "float32"), ([(7, 0)], "mixed_float16"), ([(8, 6), (6, 1)], "float32")],
+)
+def test_half_precision_only_where_it_pays(capabilities, policy):
+    assert runtime.precision(capabilities) == policy
+
+
+def test_a_gpu_is_used_when_there_is_one(monkeypatch, capsys):
+    grown = []
+    config = runtime.tf.config
+    monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: ["gpu0"])
+    details = {"device_name": "Tesla T4", "compute_capability": (7, 5)}
+    monkeypatch.setattr(config.experimental, "get_device_details", lambda gpu: details)
+    monkeypatch.setattr(config.experimental, "set_memory_growth", lambda gpu, on: grown.append((gpu, on)))
+    try:
+        runtime.setup()
+        assert keras.config.dtype_policy().name == "mixed_float16"
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert grown == [("gpu0", True)]
+    assert "GPU: Tesla T4" in capsys.readouterr().out
+
+
+def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "folder" / "file"
+    runtime.write_atomically(path, b"old")
+
+    def fail(self, target):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(type(path), "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        runtime.write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_show_source_shows_the_code():
+    shown = runtime.show_source(runtime.scaled).data
+    assert shown.startswith("```python\ndef scaled(") and shown.endswith("\n```")

@@ -1,0 +1,154 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from utils import runtime, training
+from utils.autoencoders import Autoencoder, dense_decoder, dense_encoder
+from utils.training import fit_or_load
+
+
+def compiled(units=8, learning_rate=1e-3, seed=0, activation="relu"):
+    keras.utils.set_random_seed(seed)
+    parts = dense_encoder(3, (units,), activation=activation), dense_decoder(3, (units,))
+    model = Autoencoder(*parts)
+    model.compile(keras.optimizers.Adam(learning_rate))
+    return model
+
+
+def train(model, images, name="tiny", epochs=2, batch_size=32):
+    return fit_or_load(model, images, name=name, epochs=epochs, batch_size=batch_size)
+
+
+@pytest.fixture
+def pretrained(images):
+    """A model that a retrain run has written, on what counts as real data."""
+    runtime.session.mode, runtime.session.dataset, runtime.session.dataset_checksum = "retrain", "MNIST", "abc"
+    model = compiled()
+    train(model, images)
+    runtime.session.mode = "standard"
+    return model
+
+
+def test_retrain_writes_and_standard_loads_the_same(pretrained, images, capsys):
+    model = compiled(seed=1)
+    result = train(model, images)
+    assert result.loaded and len(result.history["loss"]) == 2
+    assert (model.reconstruct(images) == pretrained.reconstruct(images)).all()
+    assert "tiny: loaded, trained for 2 epochs" in capsys.readouterr().out
+    record = json.loads((training.PRETRAINED / "tiny.json").read_bytes())
+    assert record["seed"] == 0 and record["data"] == {"source": "MNIST", "sha256": "abc"}
+    assert set(record["versions"]) == {"python", "tensorflow", "keras"}
+    assert sorted(path.name for path in training.PRETRAINED.iterdir()) == ["tiny.json", "tiny.npz"]
+
+
+def test_the_file_has_the_weights_in_half_precision_and_nothing_else(pretrained):
+    with np.load(training.PRETRAINED / "tiny.npz") as file:
+        arrays = [file[key] for key in file.files]
+    assert [array.shape for array in arrays] == [weight.shape for weight in pretrained.weights]
+    assert all(array.dtype == np.float16 for array in arrays)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"units": 9}, "another architecture"),
+        ({"activation": "tanh"}, "another architecture"),
+        ({"learning_rate": 2e-3}, r"learning_rate 0.001 there, 0.002 here"),
+    ],
+)
+def test_another_model_is_trained_and_the_file_stays(change, words, pretrained, images, capsys):
+    before = (training.PRETRAINED / "tiny.npz").read_bytes()
+    assert not train(compiled(**change), images).loaded
+    printed = capsys.readouterr().out
+    assert words in printed and "Training it now" in printed
+    assert (training.PRETRAINED / "tiny.npz").read_bytes() == before
+
+
+def test_other_epochs_are_named(pretrained, images, capsys):
+    assert not train(compiled(), images, epochs=3).loaded
+    assert "epochs 2 there, 3 here" in capsys.readouterr().out
+
+
+def test_the_fingerprint_does_not_depend_on_what_was_built_before(pretrained, images):
+    for _ in range(3):
+        keras.layers.Dense(2)(keras.Input((2,)))
+    assert train(compiled(), images).loaded
+
+
+def test_the_fingerprint_does_not_depend_on_precision(images):
+    names = []
+    for policy in ("float32", "mixed_float16"):
+        keras.config.set_dtype_policy(policy)
+        try:
+            names.append(training._architecture(compiled()))
+        finally:
+            keras.config.set_dtype_policy("float32")
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize(
+    "damage", ["no weights", "other weights", "no record", "half a record", "empty record", "list"]
+)
+def test_damaged_files_are_named_and_the_model_is_trained(damage, pretrained, images, capsys):
+    record, weights = training.PRETRAINED / "tiny.json", training.PRETRAINED / "tiny.npz"
+    if damage == "no weights":
+        weights.unlink()
+    elif damage == "other weights":
+        weights.write_bytes(weights.read_bytes()[:-1])
+    elif damage == "no record":
+        record.unlink()
+    else:
+        text = record.read_text()
+        record.write_text({"half a record": text[: len(text) // 2], "empty record": "{}", "list": "[]"}[damage])
+    assert not train(compiled(), images).loaded
+    printed = capsys.readouterr().out
+    assert printed.startswith("tiny: ") and "Training it now" in printed
+
+
+def test_quick_mode_neither_reads_nor_writes(pretrained, images):
+    runtime.session.mode = "quick"
+    assert not train(compiled(), images).loaded
+    result = train(compiled(), images, name="other", epochs=5)
+    assert len(result.history["loss"]) == 1
+    assert not (training.PRETRAINED / "other.json").exists()
+
+
+def test_retraining_on_the_stand_in_keeps_the_files(pretrained, images, capsys):
+    before = (training.PRETRAINED / "tiny.json").read_bytes()
+    runtime.session.mode, runtime.session.dataset = "retrain", "stand-in digits"
+    train(compiled(), images)
+    assert "the pretrained file stays as it is" in capsys.readouterr().out
+    assert (training.PRETRAINED / "tiny.json").read_bytes() == before
+
+
+def test_weights_of_mnist_serve_on_the_stand_in_and_say_so(pretrained, images, capsys):
+    runtime.session.dataset, runtime.session.dataset_checksum = "stand-in digits", "def"
+    assert train(compiled(), images).loaded
+    assert "its weights were trained on MNIST; here the data are stand-in digits" in capsys.readouterr().out
+
+
+def test_weights_that_half_precision_cannot_hold_are_not_written(images):
+    runtime.session.mode = "retrain"
+    model = compiled(learning_rate=0.0)
+    weights = model.get_weights()
+    weights[0][:] = 1e6
+    model.set_weights(weights)
+    with pytest.raises(ValueError, match="not finite in half precision"):
+        train(model, images)
+    assert not training.PRETRAINED.exists()
+
+
+def test_a_light_model_trains_in_standard_mode_and_leaves_no_file(images):
+    result = train(compiled(), images, name=None)
+    assert not result.loaded and len(result.history["loss"]) == 2
+    assert not training.PRETRAINED.exists()
+
+
+def test_what_follows_does_not_depend_on_loading_or_training(pretrained, images):
+    draws = []
+    for name in ("tiny", None):
+        train(compiled(), images, name=name)
+        draws.append((np.random.rand(), float(keras.random.normal(()))))  # noqa: NPY002
+    assert draws[0] == draws[1]
