@@ -56,15 +56,18 @@ def test_every_plot_names_its_axes():
 
 def test_references_are_drawn_with_their_value():
     figure = plotting.bars({"ours": 2.5, "theirs": 4.0}, "error", references={"published": 3.0}, digits=2)
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["published: 3"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["published: 3"]
     assert captions(figure) == ["2.50", "4.00"]
 
 
-def test_block_diagram_has_boxes_for_networks_and_captions():
+def test_block_diagram_has_boxes_for_networks_and_an_arrow_for_each_step():
     blocks = {"(image)": (0, 0), "encoder": (1, 0), "loss": (1, 1)}
-    figure = plotting.block_diagram(blocks, [("(image)", "encoder", "28 × 28"), ("encoder", "loss")])
-    assert len(figure.axes[0].patches) == 2
-    assert {"image", "encoder", "loss", "28 × 28"} <= set(captions(figure))
+    figure = plotting.block_diagram(blocks, [["(image)", "encoder", "loss"], ["(image)", "loss"]])
+    texts = {text.get_text(): text for text in figure.axes[0].texts if text.get_text()}
+    assert set(texts) == {"image", "encoder", "loss"}
+    edges = {name: text.get_bbox_patch().get_edgecolor()[3] for name, text in texts.items()}
+    assert edges == {"image": 0, "encoder": 1, "loss": 1}
+    assert len([text for text in figure.axes[0].texts if getattr(text, "arrow_patch", None)]) == 3
 
 
 @pytest.mark.parametrize("colours", [plotting.PALETTE, plotting.CLASS_COLOURS])

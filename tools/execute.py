@@ -38,6 +38,8 @@ def main() -> int:
         rows.append((path.stem, time.perf_counter() - start, error, headline(notebook)))
         nbformat.write(notebook, BUILD / path.name)
         page, _ = nbconvert.HTMLExporter().from_notebook_node(notebook)
+        # nbconvert's style forgets code that is shown as Markdown output (`show_source`).
+        page = page.replace("</head>", "<style>.highlight pre { font-family: monospace; }</style></head>", 1)
         (BUILD / f"{path.stem}.html").write_text(page, encoding="utf-8")
         if arguments.in_place and error is None:
             replace(path, notebook)

@@ -62,13 +62,13 @@ def dense_decoder(latent_dim, hidden=(256, 512), output_shape=(28, 28, 1), activ
     return keras.Sequential(stack, name="decoder")
 
 
-def convolutional_encoder(latent_dim, filters=(32, 64), activation="silu"):
+def convolutional_encoder(latent_dim, filters=(32, 128), activation="silu"):
     """Two strided convolutions and a linear code: (batch, 28, 28, 1) -> (batch, latent_dim)."""
     return keras.Sequential(
         [
             keras.Input((28, 28, 1)),
-            layers.Conv2D(filters[0], 5, strides=2, padding="same", activation=activation),  # (batch, 14, 14, ·)
-            layers.Conv2D(filters[1], 3, strides=2, padding="same", activation=activation),  # (batch, 7, 7, ·)
+            layers.Conv2D(filters[0], 5, 2, "same", activation=activation),  # (batch, 14, 14, ·)
+            layers.Conv2D(filters[1], 3, 2, "same", activation=activation),  # (batch, 7, 7, ·)
             layers.Flatten(),
             layers.Dense(latent_dim, dtype="float32"),
         ],
@@ -76,7 +76,7 @@ def convolutional_encoder(latent_dim, filters=(32, 64), activation="silu"):
     )
 
 
-def convolutional_decoder(latent_dim, filters=(64, 32), activation="silu"):
+def convolutional_decoder(latent_dim, filters=(128, 32), activation="silu"):
     """The encoder turned round, with transposed convolutions: (batch, latent_dim) -> logits (batch, 28, 28, 1)."""
     return keras.Sequential(
         [
@@ -84,10 +84,8 @@ def convolutional_decoder(latent_dim, filters=(64, 32), activation="silu"):
             layers.Dense(7 * 7 * filters[0], activation),
             layers.Reshape((7, 7, filters[0])),
             # Kernels whose size the stride divides: every output pixel is reached by as many weights.
-            layers.Conv2DTranspose(
-                filters[1], 4, strides=2, padding="same", activation=activation
-            ),  # (batch, 14, 14, ·)
-            layers.Conv2DTranspose(1, 6, strides=2, padding="same", dtype="float32"),  # (batch, 28, 28, 1)
+            layers.Conv2DTranspose(filters[1], 4, 2, "same", activation=activation),  # (batch, 14, 14, ·)
+            layers.Conv2DTranspose(1, 6, 2, "same", dtype="float32"),  # (batch, 28, 28, 1)
         ],
         name="decoder",
     )
@@ -126,6 +124,7 @@ class Autoencoder(keras.Model):
         if (reconstruction_loss, output) == ("cross_entropy", "linear"):
             raise ValueError("Cross-entropy compares probabilities: it needs output='sigmoid'.")
         self.encoder, self.decoder = encoder, decoder
+        encoder.jit_compile = decoder.jit_compile = False  # a few batches of predict do not repay a compilation
         self.reconstruction_loss, self.output_activation = reconstruction_loss, output
         self.build(encoder.input_shape)
 

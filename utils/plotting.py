@@ -4,9 +4,11 @@ Images are grey in [0, 1], shape (n, 28, 28) or (n, 28, 28, 1), and are drawn on
 pale picture is pale. Colours are from Okabe and Ito's palette, which colour-blind readers can tell apart.
 """
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import LogLocator, NullFormatter
 
 __all__ = [
     "PALETTE",
@@ -102,6 +104,11 @@ def lines(x, series: dict[str, np.ndarray], xlabel, ylabel, references=None, **s
         axis.plot(x, values, "o-" if len(x) <= 12 else "-", markersize=4, label=name)
     _add_references(axis.axhline, references, skip=len(series))
     axis.set(xlabel=xlabel, ylabel=ylabel, **scales)
+    for side in (axis.xaxis, axis.yaxis):
+        if side.get_scale() == "log":
+            side.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            side.set_major_formatter("{x:g}")
+            side.set_minor_formatter(NullFormatter())
     axis.legend()
     plt.close(figure)
     return figure
@@ -125,7 +132,7 @@ def bars(values: dict[str, float], xlabel, references=None, digits=1):
     axis.set_xlabel(xlabel)
     axis.grid(axis="y", visible=False)
     if references:
-        axis.legend(loc="upper left", bbox_to_anchor=(1, 1))
+        figure.legend(loc="outside lower right")
     plt.close(figure)
     return figure
 
@@ -150,39 +157,31 @@ def manifold_grid(images, z1, z2, title=""):
     return figure
 
 
-def block_diagram(blocks: dict[str, tuple[float, float]], arrows: list[tuple[str, ...]]):
-    """Boxes and arrows.
+def block_diagram(blocks: dict[str, tuple[float, float]], paths: list[list[str]]):
+    """Boxes, and arrows along paths from box to box.
 
     Args:
-        blocks: text of a box -> its centre (column, row), rows counted downwards. A text in round brackets is
-            drawn without a box: data rather than a network.
-        arrows: (from, to) or (from, to, caption), by the boxes' texts.
+        blocks: text of a box -> its centre (column, row), rows counted downwards. A text in round brackets stands
+            without a box: data rather than a network.
+        paths: each a list of such texts, joined by arrows in this order.
     """
     columns, rows = np.array(list(blocks.values())).T
     figure, axis = plt.subplots(figsize=(min(WIDTH, 1.6 * (np.ptp(columns) + 1)), 0.95 * (np.ptp(rows) + 1)))
-    half = {}
-    for text, (column, row) in blocks.items():
-        is_data = text.startswith("(")
-        label = text[1:-1] if is_data else text
-        half[text] = 0.24 if is_data else 0.36
-        if not is_data:
-            corner = (column - half[text], row - 0.28)
-            style = {"boxstyle": "round,pad=0,rounding_size=0.08", "facecolor": "#E8F1F8", "edgecolor": PALETTE[0]}
-            axis.add_patch(FancyBboxPatch(corner, 2 * half[text], 0.56, **style))
-        axis.text(column, row, label, ha="center", va="center", fontsize=9)
-    for start, end, *caption in arrows:
-        (x0, y0), (x1, y1) = blocks[start], blocks[end]
-        if x0 == x1:
-            gap = 0.32 * np.sign(y1 - y0)
-            tail, head = (x0, y0 + gap), (x1, y1 - gap)
-        else:
-            side = np.sign(x1 - x0)
-            tail, head = (x0 + side * half[start], y0), (x1 - side * half[end], y1)
-        axis.annotate("", head, tail, arrowprops={"arrowstyle": "-|>", "color": "black", "shrinkA": 1, "shrinkB": 1})
-        if caption:
-            middle = np.add(tail, head) / 2
-            axis.text(middle[0], middle[1] - 0.1, caption[0], ha="center", va="bottom", fontsize=8)
     axis.set(xlim=(columns.min() - 0.5, columns.max() + 0.5), ylim=(rows.max() + 0.5, rows.min() - 0.5))
     axis.axis("off")
+    drawn = {}
+    for text, (column, row) in blocks.items():
+        boxed = not text.startswith("(")
+        edge = (
+            {"facecolor": "#E8F1F8", "edgecolor": PALETTE[0]} if boxed else {"facecolor": "none", "edgecolor": "none"}
+        )
+        style = {"boxstyle": "round,pad=0.7" if boxed else "round,pad=0.2", **edge}
+        label = text if boxed else text[1:-1]
+        drawn[text] = axis.text(column, row, label, ha="center", va="center", fontsize=9, bbox=style)
+    for path in paths:
+        for start, end in pairwise(path):
+            style = {"arrowstyle": "-|>", "color": "black", "shrinkA": 1, "shrinkB": 1}
+            style |= {"patchA": drawn[start].get_bbox_patch(), "patchB": drawn[end].get_bbox_patch()}
+            axis.annotate("", blocks[end], blocks[start], arrowprops=style)
     plt.close(figure)
     return figure

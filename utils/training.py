@@ -67,6 +67,8 @@ def fit_or_load(
     keras.utils.set_random_seed(session.seed)
     if session.mode == "quick":
         epochs = 1
+    if not tf.config.list_physical_devices("GPU"):
+        model.jit_compile = False  # Keras's default is XLA, which on a CPU compiles for seconds and gains nothing
     start = time.perf_counter()
     fitted = model.fit(
         x, y, batch_size=batch_size, epochs=epochs, validation_data=validation_data, callbacks=list(callbacks)

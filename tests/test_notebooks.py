@@ -1,0 +1,163 @@
+"""The notebooks as documents: what a reader may rely on in each of them."""
+
+import ast
+import importlib
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from utils import runtime
+
+NOTEBOOKS = sorted((runtime.COURSE / "notebooks").rglob("[0-9]*.ipynb"))
+CHAPTERS = [path for path in NOTEBOOKS if path.parent.name == "notebooks"]
+RESULTS = json.loads((runtime.COURSE / "data" / "results.json").read_bytes())
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path):
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def prose(path):
+    return "\n\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+
+
+def headings(path):
+    return re.findall(r"^#+ (.*)", prose(path), re.MULTILINE)
+
+
+def each(paths):
+    return pytest.mark.parametrize("path", paths, ids=[path.stem for path in paths])
+
+
+@each(NOTEBOOKS)
+def test_is_valid_and_small(path):
+    nbformat.validate(read(path))
+    assert path.stat().st_size < 3_000_000
+    for cell in code_cells(path):
+        assert len(cell.source.splitlines()) <= 30, cell.source
+
+
+@each(NOTEBOOKS)
+def test_was_executed_from_top_to_bottom_without_error_or_warning(path):
+    cells = code_cells(path)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    for cell in cells:
+        for output in cell.outputs:
+            assert output.output_type != "error"
+            assert output.get("name") != "stderr", output.text
+
+
+@each(NOTEBOOKS)
+def test_was_not_executed_in_quick_mode_or_on_the_stand_in(path):
+    outputs = json.dumps([cell.outputs for cell in code_cells(path)])
+    assert "quick: a little data" not in outputs
+    assert "not comparable" not in outputs and "cannot be compared" not in outputs
+
+
+@each(NOTEBOOKS)
+def test_shows_no_path_of_a_machine(path):
+    outputs = json.dumps([cell.outputs for cell in code_cells(path)])
+    assert not re.search(r"/(home|root|tmp|work|Users|usr|opt|var)/|[A-Z]:\\\\", outputs)
+
+
+@each(CHAPTERS)
+def test_has_the_bones_of_a_chapter(path):
+    cells = read(path).cells
+    title = cells[0].source
+    number, name = path.stem.split("_", 1)
+    assert re.match(rf"# {number} · {name.replace('_', ' ')}\n\n> ", title, re.IGNORECASE)
+    assert "**Time**" in title and "CPU" in title and "GPU" in title
+    assert "<!-- colab -->" in title
+    hyperparameters = [cell for cell in cells if re.match(r"[A-Z_]+ = ", cell.source)]
+    assert len(hyperparameters) == 1
+    sections = headings(path)
+    assert any(section.endswith("What we measured") for section in sections)
+    assert sections[-2:] == ["Exercises", "Sources"]
+    assert 3 <= len(re.findall(r"^\d\. ", prose(path).split("## Exercises")[1], re.MULTILINE)) <= 5
+
+
+def test_setup_cells_are_identical():
+    cells = {code_cells(path)[0].source for path in NOTEBOOKS}
+    assert len(cells) == 1 and "setup(seed=0)" in cells.pop()
+
+
+@each(NOTEBOOKS)
+def test_alternates_prose_and_code(path):
+    words = len(prose(path).split())
+    lines = sum(len(cell.source.splitlines()) for cell in code_cells(path))
+    assert 3 <= words / lines <= 10
+    kinds = "".join(cell.cell_type[0] for cell in read(path).cells)
+    assert "c" * 4 not in kinds, "four code cells in a row, and not a word between them"
+
+
+@each(NOTEBOOKS)
+def test_uses_only_public_names(path):
+    tree = ast.parse("\n".join(cell.source for cell in code_cells(path)))
+    modules = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "utils":
+            for alias in node.names:
+                modules[alias.asname or alias.name] = importlib.import_module(f"utils.{alias.name}")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("utils."):
+            public = importlib.import_module(node.module).__all__
+            assert {alias.name for alias in node.names} <= set(public)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            assert node.attr in modules[node.value.id].__all__
+
+
+@each(NOTEBOOKS)
+def test_links_lead_somewhere(path):
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
+        if target.startswith("http"):
+            continue
+        name, _, anchor = target.partition("#")
+        linked = path.parent / name if name else path
+        assert linked.exists(), target
+        if anchor:
+            assert anchor in [heading.replace(" ", "-") for heading in headings(linked)], target
+
+
+def test_the_map_tells_chapters_that_exist_from_those_in_preparation():
+    start = prose(CHAPTERS[0])
+    exist = {path.stem[:2] for path in CHAPTERS}
+    for number, rest in re.findall(r"^\| \[?(\d\d) · (.*)", start, re.MULTILINE):
+        assert ("in preparation" in rest) == (number not in exist), number
+    for number, rest in re.findall(r"^\| [^|]* \| \[?(\d\d), (.*)", start, re.MULTILINE):
+        assert ("in preparation" in rest) == (number not in exist), number
+
+
+@each(CHAPTERS)
+def test_results_are_those_of_the_committed_outputs(path):
+    outputs = [output for cell in code_cells(path) for output in cell.outputs]
+    shown = [output.data["text/markdown"] for output in outputs if "headline" in output.get("metadata", {})]
+    assert len(shown) == 1
+    measured = dict(re.findall(r"\| `(\w+)` \| \*\*([^*]+)\*\*", shown[0]))
+    assert measured == {name: f"{entry['value']:.4g}" for name, entry in RESULTS[path.stem].items()}
+
+
+def test_pretrained_files_are_small_and_in_use():
+    folder = runtime.COURSE / "data" / "pretrained"
+    weights = sorted(folder.glob("*.npz"))
+    assert all(path.stat().st_size <= 8e6 for path in weights)
+    assert sum(path.stat().st_size for path in weights) <= 40e6
+    assert [path.stem for path in weights] == sorted(path.stem for path in folder.glob("*.json"))
+    outputs = json.dumps([cell.outputs for path in NOTEBOOKS for cell in code_cells(path)])
+    for path in weights:
+        assert f"{path.stem}: " in outputs, f"no notebook trains or loads {path.name}"
+
+
+def test_modules_import_only_from_the_floors_below():
+    floors = importlib.import_module("utils").__all__
+    for floor, name in enumerate(floors):
+        tree = ast.parse((Path(runtime.COURSE) / "utils" / f"{name}.py").read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("utils."):
+                assert floors.index(node.module.split(".")[1]) < floor, f"{name} imports {node.module}"
