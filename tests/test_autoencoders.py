@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from utils import training
 from utils.autoencoders import (
@@ -37,6 +38,15 @@ def test_cross_entropy_of_extreme_logits_is_finite_and_exact():
     targets = np.array([[0.0, 1.0]], np.float32)
     assert float(cross_entropy(targets, np.array([[-1e4, 1e4]], np.float32))) == 0
     assert float(cross_entropy(targets, np.array([[1e4, -1e4]], np.float32))) == 2e4
+
+
+def test_the_gradient_of_cross_entropy_is_p_minus_x():
+    logits = tf.constant([[-20.0, -1.0, 0.0, 1.0, 20.0]])
+    targets = np.array([[1.0, 0.3, 0.7, 0.0, 0.5]], np.float32)
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        loss = cross_entropy(targets, logits)
+    assert tape.gradient(loss, logits).numpy() == pytest.approx(tf.sigmoid(logits).numpy() - targets, abs=1e-6)
 
 
 def test_cross_entropy_is_least_at_the_target():

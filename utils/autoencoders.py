@@ -32,14 +32,15 @@ def squared_error(targets, reconstructions):
 def cross_entropy(targets, logits):
     """Sum over pixels of -x log p - (1 - x) log(1 - p), mean over the batch: nats per image.
 
-    With p = sigmoid(l) a pixel costs max(l, 0) - l x + log(1 + exp(-|l|)), in which nothing overflows. The
-    least value, reached at p = x, is the entropy of the grey values: above zero unless all are 0 or 1.
+    With p = sigmoid(l) a pixel costs softplus(l) - l x, in which nothing overflows, and whose gradient with respect
+    to l is p - x. The least value, reached at p = x, is the entropy of the grey values: above zero unless all
+    are 0 or 1.
 
     Args:
         targets: pixels x in [0, 1], shape (batch, ...).
         logits: the decoder's output l, same shape.
     """
-    return _sum_then_mean(ops.maximum(logits, 0) - logits * targets + ops.log1p(ops.exp(-ops.abs(logits))))
+    return _sum_then_mean(ops.softplus(logits) - logits * targets)
 
 
 def _sum_then_mean(values):

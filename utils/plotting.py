@@ -125,7 +125,8 @@ def bars(values: dict[str, float], xlabel, references=None, digits=1):
     """Horizontal bars with their figures, and dashed lines at `references` (name -> value)."""
     figure, axis = plt.subplots(figsize=(WIDTH * 0.75, 0.8 + 0.38 * len(values)))
     drawn = axis.barh(list(values), list(values.values()), color=PALETTE[: len(values)])
-    axis.bar_label(drawn, fmt=f"%.{digits}f", padding=3)
+    for label in axis.bar_label(drawn, fmt=f"%.{digits}f", padding=3):
+        label.set(bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, zorder=3)  # above a reference line
     _add_references(axis.axvline, references, skip=len(values))
     axis.invert_yaxis()
     axis.margins(x=0.12)

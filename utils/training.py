@@ -1,9 +1,11 @@
 """Train a model, or load what an earlier run trained: the one way to train in the notebooks."""
 
+import contextlib
 import hashlib
 import io
 import json
 import platform
+import sys
 import time
 from dataclasses import dataclass
 
@@ -11,14 +13,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 from IPython import get_ipython
-from IPython.display import clear_output
+from IPython.display import display
 
 from utils.runtime import COURSE, session, write_atomically
 
 __all__ = ["Training", "fit_or_load"]
 
 PRETRAINED = COURSE / "data" / "pretrained"
-_said: dict[int, list[str]] = {}  # lines of the cells so far, by execution count
 
 
 @dataclass(frozen=True)
@@ -58,47 +59,54 @@ def fit_or_load(
     if name and session.mode == "standard":
         try:
             training = _load(model, name, made_by)
-            _say(f"{name}: loaded, trained for {epochs} epochs in {training.seconds:.0f} s. {_last(training)}")
+            print(f"{name}: loaded, trained for {epochs} epochs in {training.seconds:.0f} s. {_last(training)}")
             keras.utils.set_random_seed(session.seed)
             return training
         except (OSError, ValueError) as error:
-            _say(f"{name}: {error}. Training it now.")
+            print(f"{name}: {error}. Training it now.")
 
     keras.utils.set_random_seed(session.seed)
     if session.mode == "quick":
         epochs = 1
     if not tf.config.list_physical_devices("GPU"):
         model.jit_compile = False  # Keras's default is XLA, which on a CPU compiles for seconds and gains nothing
+    progress = _Progress() if get_ipython() else sys.stdout
     start = time.perf_counter()
-    fitted = model.fit(
-        x, y, batch_size=batch_size, epochs=epochs, validation_data=validation_data, callbacks=list(callbacks)
-    )
+    with contextlib.redirect_stdout(progress):
+        fitted = model.fit(
+            x, y, batch_size=batch_size, epochs=epochs, validation_data=validation_data, callbacks=list(callbacks)
+        )
     seconds = time.perf_counter() - start
     history = {metric: [float(value) for value in values] for metric, values in fitted.history.items()}
     training = Training(history, seconds, loaded=False)
-    _say(f"{name or model.name}: trained for {epochs} epochs in {seconds:.0f} s. {_last(training)}", clear=True)
+    summary = (
+        f"{name or model.name}: trained for {epochs} epoch{'s' * (epochs > 1)} in {seconds:.0f} s. {_last(training)}"
+    )
+    print(summary, file=progress)
     if name and session.mode == "retrain":
         if session.comparable:
             _save(model, name, made_by, training)
         else:
-            _say(f"{name}: trained on {session.dataset}, so the pretrained file stays as it is.")
+            print(f"{name}: trained on {session.dataset}, so the pretrained file stays as it is.")
     keras.utils.set_random_seed(session.seed)
     return training
 
 
-def _say(line: str, clear: bool = False) -> None:
-    """Print a line; `clear` first removes the progress bar from the cell, keeping its earlier lines."""
-    shell = get_ipython()
-    if shell is None:
-        print(line)
-        return
-    lines = _said.setdefault(shell.execution_count, [])
-    lines.append(line)
-    if clear:
-        clear_output(wait=True)
-        print("\n".join(lines))
-    else:
-        print(line)
+class _Progress(io.TextIOBase):
+    """Where Keras's progress bar goes in a notebook: one output, which shows the latest line and nothing else."""
+
+    def __init__(self):
+        self._output = display({"text/plain": ""}, raw=True, display_id=True)
+        self._epoch = ""
+
+    def write(self, text: str) -> int:
+        for line in text.replace("\b", "").splitlines():
+            if line.startswith("Epoch "):
+                self._epoch = line + "  "
+            elif line.strip():
+                bar = self._epoch if "\u2501" in line else ""  # the character that Keras draws its bar with
+                self._output.update({"text/plain": bar + line}, raw=True)
+        return len(text)
 
 
 def _last(training: Training) -> str:
@@ -154,7 +162,7 @@ def _load(model, name: str, made_by: dict) -> Training:
     with np.load(io.BytesIO(payload), allow_pickle=False) as file:
         model.set_weights([file[key] for key in file.files])
     if checksum != session.dataset_checksum:
-        _say(f"{name}: its weights were trained on {trained_on}; here the data are {session.dataset or 'others'}.")
+        print(f"{name}: its weights were trained on {trained_on}; here the data are {session.dataset or 'others'}.")
     return Training(history, seconds, loaded=True)
 
 

@@ -1,0 +1,146 @@
+"""The tools (execute, stamp, table), and a stamped notebook on its own, as on Colab."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import nbformat
+import pytest
+
+from tools import colab, execute, readme
+from utils import runtime
+
+NOTEBOOKS = sorted((runtime.COURSE / "notebooks").rglob("[0-9]*.ipynb"))
+README = (runtime.COURSE / "README.md").read_text(encoding="utf-8")
+
+
+def notebook(*sources):
+    cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+
+
+def test_a_failing_notebook_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(execute, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(execute, "COURSE", tmp_path)
+    contents = {"1_bad": ["x = 1", "1 / 0", "print(x)"], "2_good": ["print('a' * 3)"]}
+    for name, sources in contents.items():
+        nbformat.write(notebook(*sources), tmp_path / f"{name}.ipynb")
+    before = (tmp_path / "1_bad.ipynb").read_bytes()
+    names = [str(tmp_path / f"{name}.ipynb") for name in contents]
+    monkeypatch.setattr(sys, "argv", ["execute.py", "--in-place", *names])
+    assert execute.main() == 1
+    table = capsys.readouterr().out
+    assert re.search(r"1_bad +\d+  failed  ZeroDivisionError: division by zero", table)
+    assert re.search(r"2_good +\d+  ok", table) and "make lab" in table
+    assert (tmp_path / "1_bad.ipynb").read_bytes() == before, "a failed run must not touch the notebook"
+    done = nbformat.read(tmp_path / "2_good.ipynb", as_version=4)
+    assert done.cells[0].outputs[0].text == "aaa\n" and done.cells[0].execution_count == 1
+    assert "aaa" in (tmp_path / "build" / "2_good.html").read_text(encoding="utf-8")
+
+
+def test_the_headline_comes_from_the_results_table():
+    shown = notebook(
+        "from utils.results import record, table",
+        "record('x', 'sse', 2.54321, '%', 'lower'); record('x', 'other', 1, '%', 'lower'); table('x', headline='sse')",
+    )
+    path = runtime.COURSE / "notebooks"
+    executed = execute.nbclient.execute(shown, cwd=path.parent)
+    assert execute.headline(executed) == "sse 2.543"
+
+
+def test_readme_has_the_recorded_figures():
+    assert readme.updated(README) == README, "run `make train`, or python tools/readme.py"
+    assert README.count("| `ae30_sse` |") == 1
+
+
+def test_readme_names_each_chapter_and_each_command():
+    for path in NOTEBOOKS:
+        assert f"(notebooks/{path.name})" in README
+    commands = (runtime.COURSE / "Makefile").read_text(encoding="utf-8").replace("$(BIN)", ".venv/bin")
+    for line in re.findall(r"^\t(.*\.venv/bin/(?:python|jupyter|ruff).*)", commands, re.MULTILINE):
+        if "$(REPO)" not in line:
+            assert line in README, f"README does not show: {line}"
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of README and the notebooks, for stamping."""
+    shutil.copytree(runtime.COURSE / "notebooks", tmp_path / "notebooks")
+    shutil.copy(runtime.COURSE / "README.md", tmp_path)
+    monkeypatch.setattr(colab, "COURSE", tmp_path)
+
+    def stamp(*arguments):
+        monkeypatch.setattr(sys, "argv", ["colab.py", *arguments])
+        status = colab.main()
+        files = [tmp_path / "README.md", *sorted((tmp_path / "notebooks").rglob("*.ipynb"))]
+        return status, {path.name: path.read_text(encoding="utf-8") for path in files}
+
+    return stamp
+
+
+def test_unstamped_there_is_no_link_to_colab():
+    for path in [*NOTEBOOKS, runtime.COURSE / "README.md"]:
+        assert "colab.research" not in path.read_text(encoding="utf-8")
+
+
+def test_stamping_is_idempotent_and_can_be_changed(copy):
+    status, once = copy("someone/course", "v1")
+    assert status == 0
+    for name, text in once.items():
+        page = "00_start_here.ipynb" if name == "README.md" else name
+        assert f"colab.research.google.com/github/someone/course/blob/v1/notebooks/{page}" in text
+        if name != "README.md":
+            cell = nbformat.reads(text, as_version=4).cells[1].source
+            assert 'ADDRESS, REFERENCE = "https://github.com/someone/course", "v1"' in cell
+    assert copy("someone/course", "v1")[1] == once
+    changed = copy("other/name")[1]
+    assert all("someone" not in text and "blob/main/" in text for text in changed.values())
+
+
+@pytest.mark.parametrize("arguments", [(), ("one", "two", "three"), ("no-slash",), ("a b/c",)])
+def test_an_address_that_is_none_changes_nothing(arguments, copy, capsys):
+    before = copy("someone/course")[1]
+    status, after = copy(*arguments)
+    assert status == 2 and after == before
+    assert capsys.readouterr().err
+
+
+def test_a_stamped_notebook_alone_fetches_the_course(copy, tmp_path):
+    """As on Colab: one notebook in an empty folder, `google.colab` importable, and nothing of the course near."""
+    origin = tmp_path / "origin"
+    tracked = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=runtime.COURSE,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    for name in tracked:
+        if (runtime.COURSE / name).exists():
+            (origin / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(runtime.COURSE / name, origin / name)
+    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    for command in (["init", "--quiet"], ["add", "--all"], [*identity, "commit", "--quiet", "-m", "course"]):
+        subprocess.run(["git", *command], cwd=origin, check=True)
+
+    files = copy(f"file://{origin}")[1]
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "00_start_here.ipynb").write_text(files["00_start_here.ipynb"], encoding="utf-8")
+    stub = tmp_path / "stub" / "google" / "colab"
+    stub.mkdir(parents=True)
+    (stub / "__init__.py").touch()
+    subprocess.run(
+        [sys.executable, "-m", "jupyter", "execute", "--inplace", "00_start_here.ipynb"],
+        cwd=alone,
+        env={**os.environ, "COURSE_MODE": "quick", "PYTHONPATH": str(stub.parents[1])},
+        check=True,
+        timeout=300,
+    )
+    assert (alone / "course" / "utils" / "runtime.py").is_file()
+    executed = nbformat.read(alone / "00_start_here.ipynb", as_version=4)
+    assert "mode        quick" in executed.cells[1].outputs[0].text
+    assert execute.headline(executed).startswith("ae16_sse")
