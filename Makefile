@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: run test lab train lint colab
 
 run: .venv/ready
-	COURSE_MODE=standard $(BIN)/python tools/execute.py
+	COURSE_MODE=standard $(BIN)/python -m tools.execute
 
 test: lint
 	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env
@@ -18,11 +18,11 @@ lab: .venv/ready
 	$(BIN)/jupyter lab notebooks
 
 train: .venv/ready
-	COURSE_MODE=retrain $(BIN)/python tools/execute.py --in-place
-	$(BIN)/python tools/readme.py
+	COURSE_MODE=retrain $(BIN)/python -m tools.execute --in-place
+	$(BIN)/python -m tools.readme
 
 colab: .venv/ready
-	$(BIN)/python tools/colab.py $(REPO) $(REF)
+	$(BIN)/python -m tools.colab $(REPO) $(REF)
 
 # On a machine with an NVIDIA GPU, the same TensorFlow with the CUDA libraries it needs.
 .venv/ready: requirements.txt

@@ -2,6 +2,7 @@ import http.server
 import io
 import os
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -30,20 +31,24 @@ def no_network(monkeypatch):
 
 @pytest.fixture
 def server(monkeypatch):
-    """Serves what the test puts into `server.answer`: (status, bytes announced, bytes sent)."""
+    """Serves `server.answer`: (status, bytes announced, bytes sent), late by `delay` seconds, and slow by `trickle`."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
             status, announced, sent = self.server.answer
+            time.sleep(self.server.delay)
             self.send_response(status)
             self.send_header("Content-Length", str(announced))
             self.end_headers()
+            self.wfile.flush()
+            time.sleep(self.server.trickle)
             self.wfile.write(sent)
 
         def log_message(self, *arguments):
             pass
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as running:
+        running.delay = running.trickle = 0
         threading.Thread(target=running.serve_forever, daemon=True).start()
         monkeypatch.setattr(data, "MNIST_URL", f"http://127.0.0.1:{running.server_port}/mnist.npz")
         monkeypatch.delenv("MNIST_PATH", raising=False)
@@ -69,6 +74,15 @@ def test_mnist_path_comes_first(mnist_file, tmp_path, monkeypatch, capsys):
     assert "MNIST_PATH names" in capsys.readouterr().out
     assert (digits.train[0][:256, 0, 0, 0] == np.arange(256, dtype=np.float32) / 255).all()
     assert (digits.validation[1] == np.arange(50_000, 60_000) % 10).all()
+
+
+def test_mnist_path_may_be_relative_to_the_course(mnist_file, tmp_path, monkeypatch):
+    (tmp_path / "given.npz").write_bytes(mnist_file)
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setattr(data, "COURSE", tmp_path)
+    monkeypatch.chdir(tmp_path / "notebooks")
+    monkeypatch.setenv("MNIST_PATH", "given.npz")
+    assert data.load_mnist().source == "MNIST"
 
 
 def test_missing_mnist_path_is_an_error(monkeypatch):
@@ -116,15 +130,22 @@ def test_download_is_kept_and_found_again(server, mnist_file, capsys):
     assert [path.name for path in data.CACHE.parent.iterdir()] == ["mnist.npz"]
 
 
-@pytest.mark.parametrize("fault", ["cut", "404", "garbage", "nobody"])
-def test_failed_download_leaves_nothing_and_the_course_goes_on(fault, server, mnist_file, capsys):
+@pytest.mark.parametrize("fault", ["cut", "404", "garbage", "silent", "slow"])
+def test_failed_download_leaves_nothing_and_the_course_goes_on(fault, server, mnist_file, monkeypatch, capsys):
     runtime.session.mode = "quick"
     server.answer = {
         "cut": (200, len(mnist_file), mnist_file[: len(mnist_file) // 2]),
         "404": (404, 0, b""),
         "garbage": (200, 4, b"oops"),
-        "nobody": (500, 0, b""),
+        "silent": (200, len(mnist_file), mnist_file),
+        "slow": (200, len(mnist_file), mnist_file),
     }[fault]
+    if fault == "silent":
+        monkeypatch.setattr(data, "SECONDS_TO_ANSWER", 0.2)
+        server.delay = 2.0
+    elif fault == "slow":
+        monkeypatch.setattr(data, "SECONDS_TO_DOWNLOAD", 0.2)
+        server.trickle = 2.0
     assert data.load_mnist().source == "stand-in digits"
     printed = capsys.readouterr().out
     assert "could not be downloaded" in printed and "cannot be compared" in printed
@@ -140,6 +161,12 @@ def test_damaged_cache_is_set_aside_and_replaced(server, mnist_file, capsys):
     assert "set aside as mnist.npz.damaged" in capsys.readouterr().out
     assert data.CACHE.read_bytes() == mnist_file
     assert data.CACHE.with_name("mnist.npz.damaged").read_bytes() == mnist_file[:1000]
+
+
+def test_cache_that_cannot_be_read(server, mnist_file, capsys):
+    data.CACHE.mkdir(parents=True)  # root ignores permission bits
+    server.answer = 200, len(mnist_file), mnist_file
+    assert data.load_mnist().source == "MNIST"
 
 
 def test_folder_that_cannot_be_written(server, mnist_file, monkeypatch, tmp_path, capsys):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from utils import plotting
@@ -70,6 +71,22 @@ def test_block_diagram_has_boxes_for_networks_and_an_arrow_for_each_step():
     assert len([text for text in figure.axes[0].texts if getattr(text, "arrow_patch", None)]) == 3
 
 
-@pytest.mark.parametrize("colours", [plotting.PALETTE, plotting.CLASS_COLOURS])
-def test_colours_are_different(colours):
-    assert len(set(colours)) == len(colours)
+# Machado, Oliveira and Fernandes 2009: how linear RGB looks to readers without red or green cones.
+PROTANOPIA = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+XYZ = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+WHITE = np.array([0.9505, 1.0, 1.089])
+
+
+def lab(linear_rgb):
+    f = np.cbrt(linear_rgb @ np.transpose(XYZ) / WHITE)  # exact but for near-black, where it exaggerates
+    return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
+
+
+@pytest.mark.parametrize("colours", [plotting.PALETTE, plotting.CLASS_COLOURS], ids=["palette", "classes"])
+@pytest.mark.parametrize("sight", [np.eye(3), PROTANOPIA, DEUTERANOPIA], ids=["normal", "protanopia", "deuteranopia"])
+def test_colours_can_be_told_apart(colours, sight):
+    rgb = np.array([to_rgb(colour) for colour in colours])
+    seen = lab((np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ np.transpose(sight)).clip(0, 1))
+    distance = np.linalg.norm(seen[:, None] - seen, axis=-1)[~np.eye(len(colours), dtype=bool)]
+    assert distance.min() > 10

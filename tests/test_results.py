@@ -34,11 +34,12 @@ def test_not_written_otherwise(mode, dataset):
     assert not results.RESULTS.exists()
 
 
-def test_other_figures_are_kept():
+def test_other_notebooks_keep_their_figures_and_this_one_only_those_it_measures():
     runtime.session.mode = "retrain"
-    results.RESULTS.write_text('{"09_dcgan": {"fid": {"value": 1}}}')
+    results.RESULTS.write_text('{"09_dcgan": {"fid": {"value": 1}}, "01_autoencoder": {"renamed": {"value": 1}}}')
     record()
     assert set(results.load()) == {"09_dcgan", "01_autoencoder", "environment"}
+    assert set(results.load()["01_autoencoder"]) == {"figure"}
 
 
 def test_a_damaged_file_is_named_and_kept():
@@ -58,7 +59,7 @@ def test_the_table_has_measured_beside_reference(monkeypatch):
     text, metadata = shown[0]
     assert "| `figure` | **2.5** | % | lower | 3 | Somebody 2006 |" in text
     assert "| `second` | **7** | dB | higher |  |  |" in text
-    assert metadata == {"headline": "figure 2.5"}
+    assert metadata == {"headline": "figure 2.5", "comparable": True}
     assert "not comparable" not in text
     runtime.session.dataset = "stand-in digits"
     results.table("01_autoencoder", headline="figure")

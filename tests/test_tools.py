@@ -9,50 +9,76 @@ import sys
 import nbformat
 import pytest
 
+import tools
 from tools import colab, execute, readme
 from utils import runtime
 
-NOTEBOOKS = sorted((runtime.COURSE / "notebooks").rglob("[0-9]*.ipynb"))
+NOTEBOOKS = tools.notebooks()
 README = (runtime.COURSE / "README.md").read_text(encoding="utf-8")
 
 
 def notebook(*sources):
     cells = [nbformat.v4.new_code_cell(source) for source in sources]
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    return nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel})
+    return nbformat.writes(nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}))
 
 
-def test_a_failing_notebook_does_not_stop_the_others(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(execute, "BUILD", tmp_path / "build")
+@pytest.fixture
+def run(tmp_path, monkeypatch, capsys):
+    """Executes notebooks of the given contents in place: exit status, printed table, and the folder they are in."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
     monkeypatch.setattr(execute, "COURSE", tmp_path)
-    contents = {"1_bad": ["x = 1", "1 / 0", "print(x)"], "2_good": ["print('a' * 3)"]}
-    for name, sources in contents.items():
-        nbformat.write(notebook(*sources), tmp_path / f"{name}.ipynb")
-    before = (tmp_path / "1_bad.ipynb").read_bytes()
-    names = [str(tmp_path / f"{name}.ipynb") for name in contents]
-    monkeypatch.setattr(sys, "argv", ["execute.py", "--in-place", *names])
-    assert execute.main() == 1
-    table = capsys.readouterr().out
+    monkeypatch.setattr(execute, "BUILD", tmp_path / "build")
+    monkeypatch.setenv("PYTHONPATH", str(runtime.COURSE))
+
+    def run(contents):
+        for name, content in contents.items():
+            (folder / name).write_text(content, encoding="utf-8")
+        monkeypatch.setattr(sys, "argv", ["execute.py", "--in-place", *(str(folder / name) for name in contents)])
+        return execute.main(), capsys.readouterr().out, folder
+
+    return run
+
+
+def test_a_failing_notebook_does_not_stop_the_others(run):
+    bad, good = notebook("x = 1", "1 / 0", "print(x)"), notebook("print('a' * 3)")
+    contents = {"1_bad.ipynb": bad, "2_broken.ipynb": "{", "3_good.ipynb": good}
+    status, table, folder = run(contents)
+    assert status == 1
     assert re.search(r"1_bad +\d+  failed  ZeroDivisionError: division by zero", table)
-    assert re.search(r"2_good +\d+  ok", table) and "make lab" in table
-    assert (tmp_path / "1_bad.ipynb").read_bytes() == before, "a failed run must not touch the notebook"
-    done = nbformat.read(tmp_path / "2_good.ipynb", as_version=4)
+    assert re.search(r"2_broken +\d+  failed  NotJSONError", table)
+    assert re.search(r"3_good +\d+  ok", table) and "make lab" in table
+    for name in ("1_bad.ipynb", "2_broken.ipynb"):
+        assert (folder / name).read_text(encoding="utf-8") == contents[name], "a failed run must not touch the notebook"
+    assert "ZeroDivisionError" in (folder.parent / "build" / "1_bad.html").read_text(encoding="utf-8")
+    done = nbformat.read(folder / "3_good.ipynb", as_version=4)
     assert done.cells[0].outputs[0].text == "aaa\n" and done.cells[0].execution_count == 1
-    assert "aaa" in (tmp_path / "build" / "2_good.html").read_text(encoding="utf-8")
+    assert "aaa" in (folder.parent / "build" / "3_good.html").read_text(encoding="utf-8")
 
 
-def test_the_headline_comes_from_the_results_table():
-    shown = notebook(
-        "from utils.results import record, table",
-        "record('x', 'sse', 2.54321, '%', 'lower'); record('x', 'other', 1, '%', 'lower'); table('x', headline='sse')",
-    )
-    path = runtime.COURSE / "notebooks"
-    executed = execute.nbclient.execute(shown, cwd=path.parent)
-    assert execute.headline(executed) == "sse 2.543"
+def test_the_headline_is_shown_and_quick_outputs_are_not_kept(run):
+    record = "record('x', 'sse', 2.54321, '%', 'lower'); record('x', 'other', 1, '%', 'lower')"
+    cells = ["from utils.results import record, table", record + "; table('x', headline='sse')"]
+    quick = notebook("from utils.runtime import session; session.mode = 'quick'", *cells)
+    status, table, folder = run({"1_real.ipynb": notebook(*cells), "2_quick.ipynb": quick})
+    assert status == 1
+    assert re.search(r"1_real +\d+  ok      sse 2.543", table)
+    assert re.search(r"2_quick +\d+  failed  .*keeps its earlier outputs", table)
+    assert (folder / "2_quick.ipynb").read_text(encoding="utf-8") == quick
+
+
+def test_checkpoints_of_jupyter_are_not_part_of_the_course(tmp_path, monkeypatch):
+    monkeypatch.setattr(tools, "COURSE", tmp_path)
+    names = ["notebooks/01_a.ipynb", "notebooks/solutions/01_a.ipynb"]
+    for name in [*names, "notebooks/.ipynb_checkpoints/01_a-checkpoint.ipynb", "notebooks/mine.ipynb"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert tools.notebooks() == [tmp_path / name for name in names]
 
 
 def test_readme_has_the_recorded_figures():
-    assert readme.updated(README) == README, "run `make train`, or python tools/readme.py"
+    assert readme.updated(README) == README, "run `python -m tools.readme`"
     assert README.count("| `ae30_sse` |") == 1
 
 
@@ -71,6 +97,7 @@ def copy(tmp_path, monkeypatch):
     shutil.copytree(runtime.COURSE / "notebooks", tmp_path / "notebooks")
     shutil.copy(runtime.COURSE / "README.md", tmp_path)
     monkeypatch.setattr(colab, "COURSE", tmp_path)
+    monkeypatch.setattr(tools, "COURSE", tmp_path)
 
     def stamp(*arguments):
         monkeypatch.setattr(sys, "argv", ["colab.py", *arguments])
@@ -81,9 +108,12 @@ def copy(tmp_path, monkeypatch):
     return stamp
 
 
-def test_unstamped_there_is_no_link_to_colab():
-    for path in [*NOTEBOOKS, runtime.COURSE / "README.md"]:
-        assert "colab.research" not in path.read_text(encoding="utf-8")
+def test_there_is_a_link_to_colab_only_where_an_address_is_stamped():
+    stamped = {path: 'ADDRESS, REFERENCE = \\"\\"' not in path.read_text(encoding="utf-8") for path in NOTEBOOKS}
+    assert len(set(stamped.values())) == 1, "some notebooks are stamped and others not: run make colab again"
+    if not any(stamped.values()):
+        for path in [*NOTEBOOKS, runtime.COURSE / "README.md"]:
+            assert "colab.research" not in path.read_text(encoding="utf-8")
 
 
 def test_stamping_is_idempotent_and_can_be_changed(copy):
@@ -126,7 +156,10 @@ def test_a_stamped_notebook_alone_fetches_the_course(copy, tmp_path):
     for command in (["init", "--quiet"], ["add", "--all"], [*identity, "commit", "--quiet", "-m", "course"]):
         subprocess.run(["git", *command], cwd=origin, check=True)
 
-    files = copy(f"file://{origin}")[1]
+    subprocess.run(["git", "tag", "v1"], cwd=origin, check=True)
+    (origin / "utils" / "runtime.py").write_text("raise RuntimeError('not the pinned reference')")
+    subprocess.run(["git", *identity, "commit", "--quiet", "--all", "-m", "later"], cwd=origin, check=True)
+    files = copy(f"file://{origin}", "v1")[1]
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "00_start_here.ipynb").write_text(files["00_start_here.ipynb"], encoding="utf-8")
@@ -143,4 +176,4 @@ def test_a_stamped_notebook_alone_fetches_the_course(copy, tmp_path):
     assert (alone / "course" / "utils" / "runtime.py").is_file()
     executed = nbformat.read(alone / "00_start_here.ipynb", as_version=4)
     assert "mode        quick" in executed.cells[1].outputs[0].text
-    assert execute.headline(executed).startswith("ae16_sse")
+    assert execute.results(executed)["headline"].startswith("ae16_sse")

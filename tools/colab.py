@@ -1,6 +1,6 @@
 """Stamp the public address of the course into all notebooks and README, so that they open in Colab.
 
-    python tools/colab.py owner/name [reference]
+    python -m tools.colab owner/name [reference]
 
 The reference (branch, tag or commit) pins what a notebook fetches; without it, the default branch. Instead of
 owner/name, any address that git understands: then there is no badge, for Colab opens notebooks from GitHub only.
@@ -11,7 +11,8 @@ import re
 import sys
 from pathlib import Path
 
-COURSE = Path(__file__).resolve().parents[1]
+from tools import COURSE, notebooks
+
 BADGE = re.compile(r"<!-- colab -->.*?<!-- /colab -->", re.DOTALL)
 STAMP = re.compile(r'(ADDRESS, REFERENCE = )\\?"[^"]*\\?", \\?"[^"]*\\?"')
 
@@ -26,7 +27,7 @@ def main() -> int:
         print(f"{repository!r} is neither owner/name nor an address such as https://host/owner/name", file=sys.stderr)
         return 2
     address = f"https://github.com/{repository}" if on_github else repository
-    for path in [*sorted((COURSE / "notebooks").rglob("*.ipynb")), COURSE / "README.md"]:
+    for path in [*notebooks(), COURSE / "README.md"]:
         stamp(path, address, reference, repository if on_github else None)
     print(f"Stamped {address} at {reference}.")
     return 0

@@ -1,13 +1,9 @@
-"""Write the results table of README from data/results.json. `--check` only says whether they agree."""
+"""Write the results table of README from data/results.json: `python -m tools.readme`."""
 
 import re
-import sys
-from pathlib import Path
 
-COURSE = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(COURSE))
-
-from utils import results  # noqa: E402
+from tools import COURSE
+from utils import results
 
 TABLE = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 
@@ -26,14 +22,6 @@ def updated(text: str) -> str:
     return TABLE.sub(lambda match: match[1] + "\n" + "\n".join(lines) + "\n\n" + match[2], text)
 
 
-def main() -> int:
-    path = COURSE / "README.md"
-    text = path.read_text(encoding="utf-8")
-    if sys.argv[1:] == ["--check"]:
-        return int(text != updated(text))
-    path.write_text(updated(text), encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    path = COURSE / "README.md"
+    path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")

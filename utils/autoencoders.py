@@ -7,6 +7,7 @@ import math
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 
 __all__ = [
@@ -139,23 +140,26 @@ class Autoencoder(keras.Model):
         if sample_weight is not None:
             raise ValueError("An Autoencoder counts every image alike: fit it without sample_weight.")
         targets = x if y is None else y
+        outputs = ops.cast(y_pred, "float32")  # a decoder may compute in half precision, its loss may not
         if self.reconstruction_loss == "cross_entropy":
-            loss = cross_entropy(targets, y_pred)
+            loss = cross_entropy(targets, outputs)
         else:
-            loss = squared_error(targets, self._activated(y_pred))
-        return loss + sum(self.losses)  # what the layers' regularizers add
+            loss = squared_error(targets, self._activated(outputs))
+        for penalty in self.losses:  # of the layers' regularizers
+            loss += ops.cast(penalty, "float32")
+        return loss / tf.distribute.get_strategy().num_replicas_in_sync  # gradients are summed over replicas
 
     def _activated(self, outputs):
         return ops.sigmoid(outputs) if self.output_activation == "sigmoid" else outputs
 
-    def encode(self, images, batch_size=1000) -> np.ndarray:
+    def encode(self, images) -> np.ndarray:
         """Codes (n, latent_dim) of images (n, ...)."""
-        return self.encoder.predict(images, batch_size=batch_size, verbose=0)
+        return self.encoder.predict(images, batch_size=1000, verbose=0)
 
-    def decode(self, z, batch_size=1000) -> np.ndarray:
+    def decode(self, z) -> np.ndarray:
         """Images (n, ...) of codes (n, latent_dim)."""
-        outputs = self.decoder.predict(z, batch_size=batch_size, verbose=0)
-        return ops.convert_to_numpy(self._activated(outputs))
+        outputs = self.decoder.predict(z, batch_size=1000, verbose=0)
+        return ops.convert_to_numpy(self._activated(ops.cast(outputs, "float32")))
 
     def reconstruct(self, images) -> np.ndarray:
         """What comes back of images (n, ...) after a pass through the code: same shape."""

@@ -9,6 +9,7 @@ import http.client
 import io
 import os
 import struct
+import threading
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from utils.runtime import COURSE, scaled, session, write_atomically
+from utils.runtime import COURSE, STAND_IN, scaled, session, write_atomically
 from utils.synthetic import draw_digits
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 CACHE = COURSE / "data" / "mnist.npz"
 SECONDS_TO_ANSWER = 10
+SECONDS_TO_DOWNLOAD = 120
 
 # SHA-256 of the four IDX files of MNIST, 8- and 16-byte headers included: the same whatever file brings the arrays.
 CHECKSUMS = {
@@ -55,7 +57,7 @@ class Digits:
     train: tuple[np.ndarray, np.ndarray]
     validation: tuple[np.ndarray, np.ndarray]
     test: tuple[np.ndarray, np.ndarray]
-    source: str  # "MNIST" or "stand-in digits"
+    source: str  # "MNIST", or STAND_IN
 
 
 def load_mnist() -> Digits:
@@ -72,24 +74,24 @@ def load_mnist() -> Digits:
     """
     arrays, source = _find_mnist()
     if arrays is None:
-        images, labels, _ = draw_digits(70_000, seed=0)
-        arrays = {"x_train": images[:60_000], "y_train": labels[:60_000]}
-        arrays |= {"x_test": images[60_000:], "y_test": labels[60_000:]}
-        source = "stand-in digits"
+        for_training, for_test = scaled(60_000, 2_500), scaled(10_000, 500)
+        images, labels, _ = draw_digits(for_training + for_test, seed=0)
+        arrays = {"x_train": images[:for_training], "y_train": labels[:for_training]}
+        arrays |= {"x_test": images[for_training:], "y_test": labels[for_training:]}
+        source = STAND_IN
     session.dataset = source
     session.dataset_checksum = hashlib.sha256(
         "".join(_idx_checksum(arrays[name]) for name in CHECKSUMS).encode()
     ).hexdigest()
 
-    def part(split, start, stop, quick):
-        chosen = slice(start, scaled(stop, start + quick))
+    def part(split, chosen):
         images = arrays[f"x_{split}"][chosen].astype(np.float32)[..., None] / 255
         return images, arrays[f"y_{split}"][chosen].astype(np.int32)
 
     digits = Digits(
-        train=part("train", 0, 50_000, 2_000),
-        validation=part("train", 50_000, 60_000, 500),
-        test=part("test", 0, 10_000, 500),
+        train=part("train", slice(scaled(50_000, 2_000))),
+        validation=part("train", slice(-scaled(10_000, 500), None)),
+        test=part("test", slice(scaled(10_000, 500))),
         source=source,
     )
     sizes = [f"{len(images):,}".replace(",", " ") for images, _ in (digits.train, digits.validation, digits.test)]
@@ -100,11 +102,13 @@ def load_mnist() -> Digits:
 def _find_mnist():
     """Arrays and source name of real MNIST, or (None, None) if none can be had."""
     if given := os.environ.get("MNIST_PATH"):
-        path = Path(given)
-        if not path.is_file():
+        # Notebooks run in their own folder, so a relative path is looked up from the course's folder, too.
+        tried = [Path(given).expanduser().absolute(), COURSE / given]
+        path = next((path for path in tried if path.is_file()), None)
+        if path is None:
             raise FileNotFoundError(
-                f"MNIST_PATH is {given!r}, but there is no such file: correct the path, or unset MNIST_PATH to let "
-                "the course look for MNIST itself."
+                f"MNIST_PATH is {given!r}, but there is no such file (looked at {tried[0]} and {tried[1]}): correct "
+                "the path, or unset MNIST_PATH to let the course look for MNIST itself."
             )
         try:
             return _read_mnist(path.read_bytes()), _announce("Found MNIST in the file that MNIST_PATH names.")
@@ -116,15 +120,14 @@ def _find_mnist():
     if CACHE.is_file():
         try:
             return _read_mnist(CACHE.read_bytes()), _announce("Found MNIST in data/mnist.npz.")
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             fate = "left where it is"
             with contextlib.suppress(OSError):
                 CACHE.replace(CACHE.with_name("mnist.npz.damaged"))
                 fate = "set aside as mnist.npz.damaged"
             print(f"data/mnist.npz is damaged ({error}): {fate}, trying the download.")
     try:
-        with urllib.request.urlopen(MNIST_URL, timeout=SECONDS_TO_ANSWER) as response:
-            payload = response.read()
+        payload = _download()
         arrays = _read_mnist(payload)
     except (OSError, http.client.HTTPException, ValueError) as error:
         print(f"MNIST could not be downloaded ({error}): drawing stand-in digits instead.")
@@ -136,6 +139,32 @@ def _find_mnist():
     except OSError as error:
         kept = f"could not keep it in data/ ({error.strerror}), so the next run downloads again"
     return arrays, _announce(f"Downloaded MNIST and {kept}.")
+
+
+def _download() -> bytes:
+    """The official file. Any way to fail is an OSError or HTTPException, and comes within a bounded time."""
+    outcome: list = []
+    answered = threading.Event()
+
+    def fetch():
+        try:
+            with urllib.request.urlopen(MNIST_URL, timeout=SECONDS_TO_ANSWER) as response:
+                answered.set()
+                outcome.append(response.read())
+        except Exception as error:  # handed to the caller's thread
+            outcome.append(error)
+        answered.set()
+
+    # A socket's timeout holds for each address of a host and each packet; a thread can be waited for as a whole.
+    thread = threading.Thread(target=fetch, daemon=True)
+    thread.start()
+    if answered.wait(SECONDS_TO_ANSWER):
+        thread.join(SECONDS_TO_DOWNLOAD)
+    if not outcome:
+        raise TimeoutError("no answer in time")
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    return outcome[0]
 
 
 def _announce(line: str) -> str:

@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 
 __all__ = [
@@ -23,8 +24,9 @@ __all__ = [
 ]
 
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
-# Ten classes need two more hues than the palette has, and all of them dark enough for small dots on white.
-CLASS_COLOURS = [*PALETTE[:7], "#B8A800", "#8C510A", "#7B3294"]
+# Ten classes need more colours than the palette has: Tol's "muted" scheme, its pale grey replaced by black.
+CLASS_COLOURS = ["#332288", "#CC6677", "#117733", "#DDCC77", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499"]
+CLASS_COLOURS += ["#000000"]
 WIDTH = 8.0  # inches: the width of a notebook's page
 
 plt.rcParams.update(
@@ -86,6 +88,15 @@ def latent_scatter(codes, labels, title="", axis_names=("$z_1$", "$z_2$")):
     for label in np.unique(labels):
         chosen = labels == label
         axis.scatter(*codes[chosen].T, s=4, alpha=0.5, color=CLASS_COLOURS[label], label=str(label), linewidths=0)
+        centre = np.median(codes[chosen], axis=0)
+        axis.annotate(
+            str(label),
+            centre,
+            ha="center",
+            va="center",
+            weight="bold",
+            path_effects=[withStroke(linewidth=3, foreground="white")],
+        )
     axis.legend(title="digit", markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5))
     for legend_dot in axis.get_legend().legend_handles:
         legend_dot.set_alpha(1)
@@ -145,7 +156,7 @@ def _add_references(draw, references, skip) -> None:
 
 def manifold_grid(images, z1, z2, title=""):
     """Decoded images (len(z2), len(z1), 28, 28, 1), each drawn at its code: z1 to the right, z2 upwards."""
-    tiles = np.squeeze(images)[::-1]
+    tiles = np.reshape(images, (len(z2), len(z1), *images.shape[2:4]))[::-1]
     sheet = tiles.transpose(0, 2, 1, 3).reshape(len(z2) * tiles.shape[2], len(z1) * tiles.shape[3])
     figure, axis = plt.subplots(figsize=(WIDTH * 0.65, WIDTH * 0.65 * len(z2) / len(z1)))
     axis.imshow(sheet, vmin=0, vmax=1)

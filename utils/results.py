@@ -40,11 +40,12 @@ def record(notebook, name, value, unit, better, reference=None, source=None) -> 
         raise ValueError(f"{name}: a reference needs its source, and a source its reference.")
     entry = {"value": float(f"{value:.5g}"), "unit": unit, "better": better}
     if reference is not None:
-        entry |= {"reference": reference, "source": source}
-    _run.setdefault(notebook, {})[name] = entry
+        entry |= {"reference": float(reference), "source": source}
+    figures = _run.setdefault(notebook, {})
+    figures[name] = entry
     if session.mode == "retrain" and session.comparable:
         everything = load()
-        everything.setdefault(notebook, {})[name] = entry
+        everything[notebook] = figures  # and not a figure that the notebook no longer measures
         everything["environment"] = {
             "python": platform.python_version(),
             "tensorflow": tf.__version__,
@@ -71,7 +72,7 @@ def table(notebook: str, headline: str) -> None:
     lines = rows(figures)
     if not session.comparable:
         lines += ["", "*Quick mode or stand-in digits: not comparable with the references.*"]
-    metadata = {"headline": f"{headline} {figures[headline]['value']:.4g}"}
+    metadata = {"headline": f"{headline} {figures[headline]['value']:.4g}", "comparable": session.comparable}
     display(Markdown("\n".join(lines)), metadata=metadata)
 
 

@@ -14,6 +14,8 @@ __all__ = ["COURSE", "MODES", "scaled", "session", "setup", "show_source"]
 
 COURSE = Path(__file__).resolve().parents[1]
 
+STAND_IN = "stand-in digits"
+
 MODES = {
     "standard": "light models train, heavy ones come from data/pretrained",
     "retrain": "everything trains; pretrained files and results are written anew",
@@ -60,7 +62,7 @@ class Session:
     @property
     def comparable(self) -> bool:
         """True if figures of this session may stand beside published ones: not quick, not on the stand-in."""
-        return self.mode != "quick" and self.dataset != "stand-in digits"
+        return self.mode != "quick" and self.dataset != STAND_IN
 
 
 session = Session()
@@ -79,7 +81,7 @@ def setup(seed: int = 0, mode: str | None = None) -> None:
     """
     source = "mode"
     if mode is None:
-        source, mode = "COURSE_MODE", os.environ.get("COURSE_MODE", "standard")
+        source, mode = "COURSE_MODE", os.environ.get("COURSE_MODE") or "standard"
     if mode not in MODES:
         raise ValueError(f"{source} is {mode!r}: choose one of {', '.join(MODES)}.")
     session.mode, session.seed = mode, seed

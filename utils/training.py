@@ -49,11 +49,13 @@ def fit_or_load(
         x, y, batch_size, epochs, validation_data, callbacks: as for `keras.Model.fit`.
         name: of the pretrained file, such as "01_ae30"; None for a light model.
     """
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # half precision wraps it
     hyperparameters = {
         "epochs": epochs,
         "batch_size": batch_size,
-        "optimizer": type(model.optimizer).__name__,
-        **_essence(model.optimizer.get_config(), {}),
+        "loss": model.loss and _essence(keras.saving.serialize_keras_object(model.loss), {}),
+        "optimizer": type(optimizer).__name__,
+        **_essence(optimizer.get_config(), {}),
     }
     made_by = {"architecture": _architecture(model), "hyperparameters": hyperparameters}
     if name and session.mode == "standard":
@@ -70,7 +72,7 @@ def fit_or_load(
         epochs = 1
     if not tf.config.list_physical_devices("GPU"):
         model.jit_compile = False  # Keras's default is XLA, which on a CPU compiles for seconds and gains nothing
-    progress = _Progress() if get_ipython() else sys.stdout
+    progress = _Progress() if hasattr(get_ipython(), "kernel") else sys.stdout  # a terminal cannot update outputs
     start = time.perf_counter()
     with contextlib.redirect_stdout(progress):
         fitted = model.fit(
@@ -133,9 +135,12 @@ def _save(model, name: str, made_by: dict, training: Training) -> None:
         "versions": {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
         "weights_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
     }
-    write_atomically(PRETRAINED / f"{name}.npz", buffer.getvalue())
-    write_atomically(PRETRAINED / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
     model.set_weights(arrays)
+    try:
+        write_atomically(PRETRAINED / f"{name}.npz", buffer.getvalue())
+        write_atomically(PRETRAINED / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
+    except OSError as error:
+        print(f"{name}: could not be written to data/pretrained ({error.strerror}); the model in memory is trained.")
 
 
 def _load(model, name: str, made_by: dict) -> Training:
@@ -145,11 +150,12 @@ def _load(model, name: str, made_by: dict) -> Training:
     try:
         record = json.loads((PRETRAINED / f"{name}.json").read_bytes())
         payload = (PRETRAINED / f"{name}.npz").read_bytes()
-        made, history, seconds = record["hyperparameters"], record["history"], float(record["seconds"])
+        made, seconds = dict(record["hyperparameters"]), float(record["seconds"])
+        history = {metric: [float(value) for value in values] for metric, values in record["history"].items()}
         same_architecture = record["architecture"] == made_by["architecture"]
         intact = record["weights_sha256"] == hashlib.sha256(payload).hexdigest()
-        trained_on, checksum = record["data"]["source"], record["data"]["sha256"]
-    except (KeyError, TypeError, ValueError) as error:
+        trained_on, checksum, seed = record["data"]["source"], record["data"]["sha256"], record["seed"]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"its record is damaged ({type(error).__name__}: {error})") from error
     if not same_architecture:
         raise ValueError("the pretrained file is of another architecture")
@@ -163,6 +169,8 @@ def _load(model, name: str, made_by: dict) -> Training:
         model.set_weights([file[key] for key in file.files])
     if checksum != session.dataset_checksum:
         print(f"{name}: its weights were trained on {trained_on}; here the data are {session.dataset or 'others'}.")
+    if seed != session.seed:
+        print(f"{name}: its weights were trained with seed {seed}, not {session.seed}.")
     return Training(history, seconds, loaded=True)
 
 
