@@ -55,10 +55,18 @@ def test_every_plot_names_its_axes():
     assert plotting.bars({"pixels": 92.0}, "accuracy (%)").axes[0].get_xlabel() == "accuracy (%)"
 
 
+def test_no_two_class_labels_lie_on_each_other():
+    codes = np.random.default_rng(0).normal(size=(200, 2))
+    figure = plotting.latent_scatter(codes, np.arange(200) % 10)  # ten classes with about the same centre
+    places = np.array([text.xy for text in figure.axes[0].texts])
+    distance = np.linalg.norm((places[:, None] - places) / np.ptp(codes, axis=0), axis=-1)
+    assert len(places) == 10 and distance[~np.eye(10, dtype=bool)].min() > 0.03
+
+
 def test_references_are_drawn_with_their_value():
     figure = plotting.bars({"ours": 2.5, "theirs": 4.0}, "error", references={"published": 3.0}, digits=2)
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["published: 3"]
-    assert captions(figure) == ["2.50", "4.00"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["published: 3.00"]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["ours: 2.50", "theirs: 4.00"]
 
 
 def test_block_diagram_has_boxes_for_networks_and_an_arrow_for_each_step():

@@ -43,7 +43,8 @@ def test_factors_are_those_of_the_picture():
     ones = labels == 1
     straight = factors["slant"] - np.tan(np.deg2rad(-factors["rotation"]))  # a turn leans a one as well
     assert np.corrcoef(leaning[ones], straight[ones])[0, 1] > 0.95
-    assert np.corrcoef(images.mean(axis=(1, 2))[ones], factors["width"][ones])[0, 1] > 0.9
+    area = factors["width"] * factors["size"]  # of a straight line
+    assert np.corrcoef(images.mean(axis=(1, 2))[ones], area[ones])[0, 1] > 0.9
 
 
 def test_nothing_to_draw_is_an_error():

@@ -27,7 +27,7 @@ def squared_error(targets, reconstructions):
     Args:
         targets, reconstructions: shape (batch, ...).
     """
-    return _sum_then_mean(ops.square(targets - reconstructions))
+    return ops.mean(_sum_per_image(ops.square(targets - reconstructions)))
 
 
 def cross_entropy(targets, logits):
@@ -41,11 +41,11 @@ def cross_entropy(targets, logits):
         targets: pixels x in [0, 1], shape (batch, ...).
         logits: the decoder's output l, same shape.
     """
-    return _sum_then_mean(ops.softplus(logits) - logits * targets)
+    return ops.mean(_sum_per_image(ops.softplus(logits) - logits * targets))
 
 
-def _sum_then_mean(values):
-    return ops.mean(ops.sum(values, axis=tuple(range(1, len(values.shape)))))
+def _sum_per_image(values):
+    return ops.sum(values, axis=tuple(range(1, len(values.shape))))  # (batch, ...) -> (batch,)
 
 
 def dense_encoder(latent_dim, hidden=(512, 256), input_shape=(28, 28, 1), activation="relu"):
@@ -85,7 +85,7 @@ def convolutional_decoder(latent_dim, filters=(128, 32), activation="silu"):
             keras.Input((latent_dim,)),
             layers.Dense(7 * 7 * filters[0], activation),
             layers.Reshape((7, 7, filters[0])),
-            # Kernels whose size the stride divides: every output pixel is reached by as many weights.
+            # A kernel size that is a multiple of the stride: else some pixels get more ink than their neighbours.
             layers.Conv2DTranspose(filters[1], 4, 2, "same", activation=activation),  # (batch, 14, 14, ·)
             layers.Conv2DTranspose(1, 6, 2, "same", dtype="float32"),  # (batch, 28, 28, 1)
         ],

@@ -25,7 +25,7 @@ __all__ = [
 
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
 # Ten classes need more colours than the palette has: Tol's "muted" scheme, its pale grey replaced by black.
-CLASS_COLOURS = ["#332288", "#CC6677", "#117733", "#DDCC77", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499"]
+CLASS_COLOURS = ["#332288", "#CC6677", "#117733", "#DDCC77", "#AA4499", "#882255", "#44AA99", "#999933", "#88CCEE"]
 CLASS_COLOURS += ["#000000"]
 WIDTH = 8.0  # inches: the width of a notebook's page
 
@@ -50,7 +50,7 @@ def _show(axis, image) -> None:
     axis.set(xticks=[], yticks=[])
     axis.grid(False)
     for spine in axis.spines.values():
-        spine.set_visible(False)
+        spine.set(visible=True, color="0.7", linewidth=0.5)  # so that white images have an edge on a white page
 
 
 def image_grid(images, titles=None, columns=10):
@@ -85,24 +85,30 @@ def reconstructions(rows: dict[str, np.ndarray]):
 def latent_scatter(codes, labels, title="", axis_names=("$z_1$", "$z_2$")):
     """Two-dimensional codes (n, 2), coloured by class 0..9."""
     figure, axis = plt.subplots(figsize=(WIDTH * 0.7, WIDTH * 0.6))
-    for label in np.unique(labels):
+    classes = np.unique(labels)
+    for label in classes:
         chosen = labels == label
         axis.scatter(*codes[chosen].T, s=4, alpha=0.5, color=CLASS_COLOURS[label], label=str(label), linewidths=0)
-        centre = np.median(codes[chosen], axis=0)
-        axis.annotate(
-            str(label),
-            centre,
-            ha="center",
-            va="center",
-            weight="bold",
-            path_effects=[withStroke(linewidth=3, foreground="white")],
-        )
+    centres = np.array([np.median(codes[labels == label], axis=0) for label in classes])
+    for label, place in zip(classes, _pushed_apart(centres, 0.05 * np.ptp(codes, axis=0)), strict=True):
+        outline = [withStroke(linewidth=3, foreground="white")]
+        axis.annotate(str(label), place, ha="center", va="center", weight="bold", path_effects=outline)
     axis.legend(title="digit", markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5))
     for legend_dot in axis.get_legend().legend_handles:
         legend_dot.set_alpha(1)
     axis.set(xlabel=axis_names[0], ylabel=axis_names[1], title=title)
     plt.close(figure)
     return figure
+
+
+def _pushed_apart(places, reach):
+    """Places (n, 2), moved until no two are closer than `reach` (2,) in both directions together."""
+    places = places / reach
+    for _ in range(100):
+        away = places[:, None] - places
+        distance = np.linalg.norm(away, axis=-1, keepdims=True)
+        places = places + np.where(distance < 1, 0.1 * away / np.maximum(distance, 1e-3), 0).sum(axis=1)
+    return places * reach
 
 
 def lines(x, series: dict[str, np.ndarray], xlabel, ylabel, references=None, **scales):
@@ -133,14 +139,12 @@ def training_curves(history: dict[str, list[float]], ylabel, **scales):
 
 
 def bars(values: dict[str, float], xlabel, references=None, digits=1):
-    """Horizontal bars with their figures, and dashed lines at `references` (name -> value)."""
+    """Horizontal bars, each named with its value, and dashed lines at `references` (name -> value)."""
     figure, axis = plt.subplots(figsize=(WIDTH * 0.75, 0.8 + 0.38 * len(values)))
-    drawn = axis.barh(list(values), list(values.values()), color=PALETTE[: len(values)])
-    for label in axis.bar_label(drawn, fmt=f"%.{digits}f", padding=3):
-        label.set(bbox={"facecolor": "white", "edgecolor": "none", "pad": 1}, zorder=3)  # above a reference line
-    _add_references(axis.axvline, references, skip=len(values))
+    names = [f"{name}: {value:.{digits}f}" for name, value in values.items()]
+    axis.barh(names, list(values.values()), color=PALETTE[: len(values)])
+    _add_references(axis.axvline, references, skip=len(values), digits=digits)
     axis.invert_yaxis()
-    axis.margins(x=0.12)
     axis.set_xlabel(xlabel)
     axis.grid(axis="y", visible=False)
     if references:
@@ -149,9 +153,9 @@ def bars(values: dict[str, float], xlabel, references=None, digits=1):
     return figure
 
 
-def _add_references(draw, references, skip) -> None:
+def _add_references(draw, references, skip, digits=1) -> None:
     for i, (name, value) in enumerate((references or {}).items()):
-        draw(value, linestyle="--", color=PALETTE[(skip + i) % len(PALETTE)], label=f"{name}: {value:.4g}")
+        draw(value, linestyle="--", color=PALETTE[(skip + i) % len(PALETTE)], label=f"{name}: {value:.{digits}f}")
 
 
 def manifold_grid(images, z1, z2, title=""):
