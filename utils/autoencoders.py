@@ -33,9 +33,9 @@ def squared_error(targets, reconstructions):
 def cross_entropy(targets, logits):
     """Sum over pixels of -x log p - (1 - x) log(1 - p), mean over the batch: nats per image.
 
-    With p = sigmoid(l) a pixel costs softplus(l) - l x, in which nothing overflows, and whose gradient with respect
-    to l is p - x. The least value, reached at p = x, is the entropy of the grey values: above zero unless all
-    are 0 or 1.
+    With p = sigmoid(l) a pixel costs softplus(l) - l x. Nothing in it overflows, and its gradient with
+    respect to l is p - x. The least value, reached at p = x, is the entropy of the grey values: above
+    zero unless all are 0 or 1.
 
     Args:
         targets: pixels x in [0, 1], shape (batch, ...).
