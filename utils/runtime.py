@@ -72,7 +72,8 @@ def setup(seed: int = 0, mode: str | None = None) -> None:
     """Start a notebook: seed all generators, prepare the devices, print what was found.
 
     Args:
-        seed: seeds Python, NumPy, TensorFlow and Keras.
+        seed: seeds Python, NumPy, TensorFlow and Keras. (In older releases, such as 3.12, `keras.random` called
+            without a seed is the exception; layers and models own their `SeedGenerator`.)
         mode: "standard", "retrain" or "quick" (see `MODES`); None reads the environment variable
             COURSE_MODE, and takes "standard" where it is not set.
 
