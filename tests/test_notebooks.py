@@ -5,7 +5,6 @@ import importlib
 import json
 import re
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -197,7 +196,7 @@ def test_committed_weights_fit_the_code_on_every_release_of_keras():
 def test_modules_import_only_from_the_floors_below():
     floors = importlib.import_module("utils").__all__
     for floor, name in enumerate(floors):
-        tree = ast.parse((Path(runtime.COURSE) / "utils" / f"{name}.py").read_text(encoding="utf-8"))
+        tree = ast.parse((runtime.COURSE / "utils" / f"{name}.py").read_text(encoding="utf-8"))
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("utils."):
                 assert floors.index(node.module.split(".")[1]) < floor, f"{name} imports {node.module}"

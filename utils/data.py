@@ -72,7 +72,7 @@ def load_mnist() -> Digits:
         FileNotFoundError: MNIST_PATH names a file that does not exist.
         ValueError: the file that MNIST_PATH names is not MNIST; the message says what is wrong with it.
     """
-    arrays, source = _find_mnist()
+    arrays, source = _find_mnist(), "MNIST"
     if arrays is None:
         for_training, for_test = scaled(60_000, 2_500), scaled(10_000, 500)
         images, labels, _ = draw_digits(for_training + for_test, seed=0)
@@ -99,8 +99,8 @@ def load_mnist() -> Digits:
     return digits
 
 
-def _find_mnist():
-    """Arrays and source name of real MNIST, or (None, None) if none can be had."""
+def _find_mnist() -> dict[str, np.ndarray] | None:
+    """The arrays of real MNIST, or None if they cannot be had; prints where they came from, or why not."""
     if given := os.environ.get("MNIST_PATH"):
         # Notebooks run in their own folder, so a relative path is looked up from the course's folder, too.
         tried = [Path(given).expanduser().absolute(), COURSE / given]
@@ -111,15 +111,19 @@ def _find_mnist():
                 "the path, or unset MNIST_PATH to let the course look for MNIST itself."
             )
         try:
-            return _read_mnist(path.read_bytes()), _announce("Found MNIST in the file that MNIST_PATH names.")
+            arrays = _read_mnist(path.read_bytes())
         except ValueError as error:
             raise ValueError(
                 f"MNIST_PATH is {given!r}, but this file is not MNIST: {error}. Point it to Keras's mnist.npz, or "
                 "unset it to let the course look for MNIST itself."
             ) from error
+        print("Found MNIST in the file that MNIST_PATH names.")
+        return arrays
     if CACHE.is_file():
         try:
-            return _read_mnist(CACHE.read_bytes()), _announce("Found MNIST in data/mnist.npz.")
+            arrays = _read_mnist(CACHE.read_bytes())
+            print("Found MNIST in data/mnist.npz.")
+            return arrays
         except (OSError, ValueError) as error:
             fate = "left where it is"
             with contextlib.suppress(OSError):
@@ -132,13 +136,14 @@ def _find_mnist():
     except (OSError, http.client.HTTPException, ValueError) as error:
         print(f"MNIST could not be downloaded ({error}): drawing stand-in digits instead.")
         print("Figures of this run cannot be compared with published ones.")
-        return None, None
+        return None
     try:
         write_atomically(CACHE, payload)
         kept = "kept it as data/mnist.npz"
     except OSError as error:
         kept = f"could not keep it in data/ ({error.strerror}), so the next run downloads again"
-    return arrays, _announce(f"Downloaded MNIST and {kept}.")
+    print(f"Downloaded MNIST and {kept}.")
+    return arrays
 
 
 def _download() -> bytes:
@@ -165,11 +170,6 @@ def _download() -> bytes:
     if isinstance(outcome[0], Exception):
         raise outcome[0]
     return outcome[0]
-
-
-def _announce(line: str) -> str:
-    print(line)
-    return "MNIST"
 
 
 def _read_mnist(payload: bytes) -> dict[str, np.ndarray]:
