@@ -270,3 +270,35 @@ def test_mnist_path_is_not_touched_by_an_empty_value(no_network, monkeypatch):
     monkeypatch.setenv("MNIST_PATH", "")
     assert data.load_mnist().source == "stand-in digits"
     assert os.environ["MNIST_PATH"] == ""
+
+
+def by_dropping(images, seed):
+    return data.drop_pixels(images, 0.5, seed)
+
+
+def test_noisy_pairs_cover_every_image_once_an_epoch(images):
+    pairs = data.NoisyPairs(images, by_dropping, batch_size=24, seed=0)
+    assert [len(pairs[i][1]) for i in range(len(pairs))] == [24, 24, 16]
+    clean = np.concatenate([pairs[i][1] for i in range(len(pairs))])
+    assert sorted(image.sum() for image in clean) == sorted(image.sum() for image in images)
+    assert not (clean == images).all()  # shuffled
+
+
+def test_noisy_pairs_draw_new_noise_and_a_new_order_in_every_epoch(images):
+    pairs, same = (data.NoisyPairs(images, by_dropping, batch_size=64, seed=0) for _ in range(2))
+    noisy, clean = pairs[0]
+    assert (noisy == same[0][0]).all() and (clean == same[0][1]).all()
+    assert ((noisy == clean) | (noisy == 0)).all()
+    pairs.on_epoch_end()
+    again, clean_again = pairs[0]
+    assert not (clean_again == clean).all()
+    back = [np.flatnonzero((clean_again == image).all(axis=(1, 2, 3)))[0] for image in clean]
+    assert not (again[back] == noisy).all()
+
+
+def test_every_image_may_have_its_own_noise_level(images):
+    sigma = np.linspace(0, 0.5, len(images)).reshape(-1, 1, 1, 1)
+    off = np.abs(data.add_gaussian_noise(images, sigma, seed=0) - images).mean(axis=(1, 2, 3))
+    assert off[0] == 0 and off[-1] > off[16] > 0
+    with pytest.raises(ValueError, match="a standard deviation is 0 or more"):
+        data.add_gaussian_noise(images, -sigma, seed=0)

@@ -186,6 +186,12 @@ def test_pretrained_files_are_small_and_in_use():
         assert f"{path.stem}: " in outputs, f"no notebook trains or loads {path.name}"
 
 
+def test_studies_are_in_use():
+    outputs = json.dumps([cell.outputs for path in NOTEBOOKS for cell in code_cells(path)])
+    for path in (runtime.COURSE / "data" / "studies").glob("*.json"):
+        assert f"{path.stem}: " in outputs, f"no notebook measures or loads {path.name}"
+
+
 def test_committed_weights_fit_the_code_on_every_release_of_keras():
     """Else the notebooks would train for minutes, where a reader expects them to load."""
     record = json.loads((runtime.COURSE / "data" / "pretrained" / "01_deep.json").read_bytes())

@@ -98,3 +98,40 @@ def test_colours_can_be_told_apart(colours, sight):
     seen = lab((np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ np.transpose(sight)).clip(0, 1))
     distance = np.linalg.norm(seen[:, None] - seen, axis=-1)[~np.eye(len(colours), dtype=bool)]
     assert distance.min() > 10
+
+
+def test_error_maps_draw_the_difference_around_white(images):
+    figure = plotting.error_maps(images[:3], images[3:6])
+    assert len(pictures(figure)) == 9
+    difference = pictures(figure)[6]  # below the first image and its reconstruction
+    assert difference.get_clim() == (-1, 1)
+    assert (difference.get_array() == (images[0] - images[3])[..., 0]).all()
+    assert difference.cmap(0.5)[:3] == pytest.approx((1, 1, 1), abs=0.05)  # no difference is white
+
+
+def test_curves_may_have_points_and_spreads_of_their_own():
+    figure = plotting.curves({"a": ([1, 2], [3, 4]), "b": ([5, 6, 7], [1, 2, 3], [0.1, 0.2, 0.3])}, "x", "y")
+    plain, spread = figure.axes[0].containers
+    assert list(spread[0].get_xdata()) == [5, 6, 7] and spread.has_yerr and not plain.has_yerr
+
+
+def test_histograms_show_shares_and_the_threshold():
+    figure = plotting.histograms({"normal": np.zeros(10), "other": np.ones(1000)}, "score", threshold=0.5)
+    heights = [patch.get_xy()[:, 1].max() for patch in figure.axes[0].patches]
+    assert heights == pytest.approx([100, 100])  # whatever their number
+    assert "threshold: 0.5" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+
+
+def test_arrows_go_from_start_to_end():
+    starts, ends = np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([[0.5, 0.0], [1.0, 3.0]])
+    quiver = plotting.arrows(starts, ends, background=starts).axes[0].collections[-1]
+    assert (quiver.get_offsets() == starts).all()
+    assert list(quiver.U) == [0.5, 0] and list(quiver.V) == [0, 2]
+
+
+def test_density_counts_codes_and_marks_points():
+    codes = np.random.default_rng(0).normal(size=(500, 2))
+    figure = plotting.density(codes, codes[:7], labels=("training codes", "random codes"))
+    cells, points = figure.axes[0].collections
+    assert cells.get_array().sum() == 500 and len(points.get_offsets()) == 7
+    assert figure.axes[1].get_ylabel() == "training codes in a cell"

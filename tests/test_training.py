@@ -3,6 +3,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from utils import runtime, training
 from utils.autoencoders import Autoencoder, dense_decoder, dense_encoder
@@ -126,7 +127,7 @@ def test_retraining_on_the_stand_in_keeps_the_files(pretrained, images, capsys):
 def test_weights_of_mnist_serve_on_the_stand_in_and_say_so(pretrained, images, capsys):
     runtime.session.dataset, runtime.session.dataset_checksum = "stand-in digits", "def"
     assert train(compiled(), images).loaded
-    assert "its weights were trained on MNIST; here the data are stand-in digits" in capsys.readouterr().out
+    assert "it was trained on MNIST; here the data are stand-in digits" in capsys.readouterr().out
 
 
 def test_weights_that_half_precision_cannot_hold_are_not_written(images):
@@ -166,3 +167,58 @@ def test_what_follows_does_not_depend_on_loading_or_training(pretrained, images)
         weight = float(keras.initializers.RandomNormal()((1,))[0])
         draws.append((np.random.rand(), weight))  # noqa: NPY002
     assert draws[0] == draws[1]
+
+
+def test_cosine_climbs_and_falls():
+    rate = training.cosine(1e-2, 1_000, warmup=100)
+    assert float(rate(0)) == pytest.approx(1e-3)
+    assert float(rate(100)) == pytest.approx(1e-2)
+    assert float(rate(550)) < 1e-2 and float(rate(1_000)) == pytest.approx(2e-4)
+
+
+class Measured(Exception):
+    """Raised instead of measuring."""
+
+
+def no_measurement():
+    raise Measured
+
+
+@pytest.fixture
+def studied():
+    """A study that a retrain run has written."""
+    runtime.session.mode, runtime.session.dataset, runtime.session.dataset_checksum = "retrain", "MNIST", "abc"
+    training.study("tiny", lambda: {"error": [1.5, 2.5]}, {"steps": 3, "rates": (1, 2)})
+    runtime.session.mode = "standard"
+
+
+def test_a_study_is_read_where_its_settings_are_the_same(studied, capsys):
+    assert training.study("tiny", no_measurement, {"steps": 3, "rates": (1, 2)}) == {"error": [1.5, 2.5]}
+    assert "tiny: loaded, measured in 0 s." in capsys.readouterr().out
+
+
+def test_a_study_with_other_settings_is_measured_and_says_why(studied, capsys):
+    assert training.study("tiny", lambda: {"error": [0]}, {"steps": 4, "rates": (1, 2)}) == {"error": [0]}
+    assert "steps 3 there, 4 here" in capsys.readouterr().out
+    assert training.study("tiny", no_measurement, {"steps": 3, "rates": (1, 2)}) == {"error": [1.5, 2.5]}
+
+
+def test_a_damaged_study_is_measured_anew(studied, capsys):
+    (training.STUDIES / "tiny.json").write_text("{")
+    assert training.study("tiny", lambda: {}, {"steps": 3}) == {}
+    assert "its record is damaged" in capsys.readouterr().out
+
+
+def test_quick_mode_neither_reads_nor_writes_a_study(studied):
+    runtime.session.mode = "quick"
+    with pytest.raises(Measured):
+        training.study("tiny", no_measurement, {"steps": 3, "rates": (1, 2)})
+    training.study("other", lambda: {}, {})
+    assert not (training.STUDIES / "other.json").exists()
+
+
+def test_what_follows_a_study_does_not_depend_on_whether_it_was_read(studied):
+    training.study("tiny", no_measurement, {"steps": 3, "rates": (1, 2)})
+    read = float(tf.random.normal(()))
+    training.study("tiny", lambda: {"x": float(tf.random.normal(()))}, {"steps": 5})
+    assert float(tf.random.normal(())) == read

@@ -5,6 +5,17 @@ A module imports only from those before it in this list.
 
 # runtime comes first: it quiets TensorFlow's log before anything else imports TensorFlow.
 from utils import runtime  # isort: skip
-from utils import autoencoders, data, metrics, plotting, results, synthetic, training
+from utils import autoencoders, data, judge, metrics, plotting, results, stacking, synthetic, training
 
-__all__ = ["runtime", "synthetic", "data", "autoencoders", "metrics", "plotting", "training", "results"]  # noqa: RUF022
+__all__ = [  # noqa: RUF022
+    "runtime",
+    "synthetic",
+    "data",
+    "autoencoders",
+    "metrics",
+    "plotting",
+    "training",
+    "stacking",
+    "results",
+    "judge",
+]

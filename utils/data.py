@@ -14,6 +14,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -22,6 +23,7 @@ from utils.synthetic import draw_digits
 
 __all__ = [
     "Digits",
+    "NoisyPairs",
     "add_gaussian_noise",
     "add_salt_and_pepper",
     "binarize",
@@ -196,12 +198,18 @@ def _idx_checksum(array: np.ndarray) -> str:
     return hashlib.sha256(header + array.tobytes()).hexdigest()
 
 
-def add_gaussian_noise(images: np.ndarray, sigma: float, seed: int) -> np.ndarray:
-    """clip(x + sigma n, 0, 1) with standard normal n. Raises ValueError for sigma < 0."""
-    if not sigma >= 0:
+def add_gaussian_noise(images: np.ndarray, sigma, seed) -> np.ndarray:
+    """clip(x + sigma n, 0, 1) with standard normal n.
+
+    Args:
+        images: (n, 28, 28, 1).
+        sigma: standard deviation, 0 or more (else ValueError): a number, or (n, 1, 1, 1), one for each image.
+        seed: an integer, or several.
+    """
+    if not np.all(np.asarray(sigma) >= 0):
         raise ValueError(f"sigma is {sigma}: a standard deviation is 0 or more.")
     noise = np.random.default_rng(seed).standard_normal(images.shape, dtype=np.float32)
-    return (images + np.float32(sigma) * noise).clip(0, 1)
+    return (images + np.asarray(sigma, np.float32) * noise).clip(0, 1)
 
 
 def drop_pixels(images: np.ndarray, rate: float, seed: int) -> np.ndarray:
@@ -220,6 +228,35 @@ def add_salt_and_pepper(images: np.ndarray, rate: float, seed: int) -> np.ndarra
 def _check_rate(rate: float) -> None:
     if not 0 <= rate <= 1:
         raise ValueError(f"rate is {rate}: it is a share of the pixels, between 0 and 1.")
+
+
+class NoisyPairs(keras.utils.PyDataset):
+    """Shuffled batches of pairs (noisy, clean) for `fit`, with noise drawn anew in every epoch.
+
+    Args:
+        images: the clean ones, (n, 28, 28, 1).
+        noise: function (images, seed) -> noisy images of the same shape, such as
+            `lambda images, seed: drop_pixels(images, 0.5, seed)`.
+        batch_size: the last batch may be smaller.
+        seed: two data sets with the same seed give the same batches.
+    """
+
+    def __init__(self, images, noise, batch_size, seed, **kwargs):
+        super().__init__(**kwargs)
+        self.images, self.noise, self.batch_size, self.seed = images, noise, batch_size, seed
+        self.epoch = -1
+        self.on_epoch_end()
+
+    def on_epoch_end(self):
+        self.epoch += 1
+        self.order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.images))
+
+    def __len__(self):
+        return -(-len(self.images) // self.batch_size)
+
+    def __getitem__(self, batch):
+        clean = self.images[self.order[batch * self.batch_size : (batch + 1) * self.batch_size]]
+        return self.noise(clean, seed=(self.seed, self.epoch, batch)), clean
 
 
 def binarize(images: np.ndarray, seed: int) -> np.ndarray:

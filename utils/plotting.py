@@ -13,8 +13,13 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 __all__ = [
     "PALETTE",
+    "arrows",
     "bars",
     "block_diagram",
+    "curves",
+    "density",
+    "error_maps",
+    "histograms",
     "image_grid",
     "latent_scatter",
     "lines",
@@ -45,8 +50,8 @@ plt.rcParams.update(
 )
 
 
-def _show(axis, image) -> None:
-    axis.imshow(np.squeeze(image), vmin=0, vmax=1)
+def _show(axis, image, cmap="gray", vmin=0) -> None:
+    axis.imshow(np.squeeze(image), cmap=cmap, vmin=vmin, vmax=1)
     axis.set(xticks=[], yticks=[])
     axis.grid(False)
     for spine in axis.spines.values():
@@ -82,6 +87,22 @@ def reconstructions(rows: dict[str, np.ndarray]):
     return figure
 
 
+def error_maps(images, reconstructions):
+    """Three rows: images, their reconstructions, and the difference image - reconstruction.
+
+    In the third row white is right, orange is ink that the reconstruction lacks, purple is ink that it invents.
+    """
+    figure, axes = plt.subplots(3, len(images), figsize=(WIDTH, 2.76 * WIDTH / (len(images) + 2)), squeeze=False)
+    for column, image, reconstruction in zip(axes.T, images, reconstructions, strict=True):
+        _show(column[0], image)
+        _show(column[1], reconstruction)
+        _show(column[2], image - reconstruction, cmap="PuOr_r", vmin=-1)
+    for axis, name in zip(axes[:, 0], ("image", "reconstruction", "difference"), strict=True):
+        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+    plt.close(figure)
+    return figure
+
+
 def latent_scatter(codes, labels, title="", axis_names=("$z_1$", "$z_2$")):
     """Two-dimensional codes (n, 2), coloured by class 0..9."""
     figure, axis = plt.subplots(figsize=(WIDTH * 0.7, WIDTH * 0.6))
@@ -101,6 +122,19 @@ def latent_scatter(codes, labels, title="", axis_names=("$z_1$", "$z_2$")):
     return figure
 
 
+def density(codes, marked, labels=("codes", "marked")):
+    """How many of the codes (n, 2) lie in each cell of the plane, on a log scale, and `marked` points (m, 2)."""
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.7, WIDTH * 0.6))
+    cells = axis.hexbin(*np.transpose(codes), gridsize=60, bins="log", cmap="viridis", mincnt=1, linewidths=0)
+    axis.scatter(*np.transpose(marked), s=14, color=PALETTE[1], marker="x", linewidths=1, label=labels[1])
+    figure.colorbar(cells, ax=axis, label=f"{labels[0]} in a cell")
+    axis.set(xlabel="$z_1$", ylabel="$z_2$")
+    axis.grid(False)
+    axis.legend()
+    plt.close(figure)
+    return figure
+
+
 def _pushed_apart(places, reach):
     """Places (n, 2), moved until no two are closer than `reach` (2,) in both directions together."""
     places = places / reach
@@ -112,13 +146,20 @@ def _pushed_apart(places, reach):
 
 
 def lines(x, series: dict[str, np.ndarray], xlabel, ylabel, references=None, **scales):
-    """Line plot of one or more series over x, with dashed horizontal lines at `references` (name -> value).
+    """Line plot of one or more series over the same x; the rest as in `curves`."""
+    return curves({name: (x, values) for name, values in series.items()}, xlabel, ylabel, references, **scales)
 
-    `scales` go to the axes: xscale="log", say.
+
+def curves(series: dict[str, tuple], xlabel, ylabel, references=None, **scales):
+    """Line plot of series, each (x, y) or (x, y, spread), with dashed horizontal lines at `references` (name -> value).
+
+    A spread is drawn as error bars from y - spread to y + spread. `scales` go to the axes: xscale="log", say.
     """
     figure, axis = plt.subplots(figsize=(WIDTH * 0.75, WIDTH * 0.42))
-    for name, values in series.items():
-        axis.plot(x, values, "o-" if len(x) <= 12 else "-", markersize=4, label=name)
+    for i, (name, (x, y, *spread)) in enumerate(series.items()):
+        # From the eighth curve on, colours repeat: so a dotted line tells it from the first.
+        style = {"marker": "o" if len(x) <= 12 else "", "linestyle": "-" if i < len(PALETTE) else ":"}
+        axis.errorbar(x, y, *spread, **style, markersize=4, capsize=3, label=name)
     _add_references(axis.axhline, references, skip=len(series))
     axis.set(xlabel=xlabel, ylabel=ylabel, **scales)
     for side in (axis.xaxis, axis.yaxis):
@@ -127,6 +168,35 @@ def lines(x, series: dict[str, np.ndarray], xlabel, ylabel, references=None, **s
             side.set_major_formatter("{x:g}")
             side.set_minor_formatter(NullFormatter())
     axis.legend()
+    plt.close(figure)
+    return figure
+
+
+def histograms(values: dict[str, np.ndarray], xlabel, threshold=None, **scales):
+    """Share of values in each of 50 bins, one outline for each name, and a dashed line at `threshold`."""
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.75, WIDTH * 0.36))
+    bins = np.histogram_bin_edges(np.concatenate([np.ravel(v) for v in values.values()]), 50)
+    for i, (name, numbers) in enumerate(values.items()):
+        shares = np.full(len(numbers), 100 / len(numbers))
+        style = {"histtype": "stepfilled", "alpha": 0.5} if i == 0 else {"histtype": "step", "linewidth": 1.5}
+        axis.hist(numbers, bins, weights=shares, color=PALETTE[i], label=name, **style)
+    if threshold is not None:
+        axis.axvline(threshold, linestyle="--", color="black", label=f"threshold: {threshold:.3g}")
+    axis.set(xlabel=xlabel, ylabel="% of images in the bin", **scales)
+    axis.legend()
+    plt.close(figure)
+    return figure
+
+
+def arrows(starts, ends, background=None):
+    """Arrows in the plane from points (n, 2) to points (n, 2), over a cloud of `background` points (m, 2)."""
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.62, WIDTH * 0.55))
+    if background is not None:
+        axis.scatter(*np.transpose(background), s=4, color="0.6", linewidths=0, label="data")
+        axis.legend()
+    way = np.asarray(ends) - starts
+    axis.quiver(*np.transpose(starts), *way.T, angles="xy", scale_units="xy", scale=1, width=0.003, color=PALETTE[0])
+    axis.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
     plt.close(figure)
     return figure
 

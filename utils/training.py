@@ -17,9 +17,21 @@ from IPython.display import display
 
 from utils.runtime import COURSE, session, write_atomically
 
-__all__ = ["Training", "fit_or_load"]
+__all__ = ["Training", "cosine", "fit_or_load", "load", "study"]
 
 PRETRAINED = COURSE / "data" / "pretrained"
+STUDIES = COURSE / "data" / "studies"
+
+
+def cosine(peak: float, steps: int, warmup: int = 300):
+    """A learning rate that climbs to `peak` in `warmup` steps, and falls along a cosine until the last of `steps`.
+
+    The slow start keeps the random first gradients from sending the weights far off; the slow end lets
+    training come to rest.
+    """
+    return keras.optimizers.schedules.CosineDecay(
+        peak / 10, max(steps - warmup, 1), alpha=0.02, warmup_target=peak, warmup_steps=warmup
+    )
 
 
 @dataclass(frozen=True)
@@ -49,18 +61,9 @@ def fit_or_load(
         x, y, batch_size, epochs, validation_data, callbacks: as for `keras.Model.fit`.
         name: of the pretrained file, such as "01_ae30"; None for a light model.
     """
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # half precision wraps it
-    hyperparameters = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "loss": model.loss and _essence(keras.saving.serialize_keras_object(model.loss), {}),
-        "optimizer": type(optimizer).__name__,
-        **_essence(optimizer.get_config(), {}),
-    }
-    made_by = {"architecture": _architecture(model), "hyperparameters": hyperparameters}
     if name and session.mode == "standard":
         try:
-            training = _load(model, name, made_by)
+            training = load(model, name, epochs=epochs, batch_size=batch_size)
             print(f"{name}: loaded, trained for {epochs} epochs in {training.seconds:.0f} s. {_last(training)}")
             keras.utils.set_random_seed(session.seed)
             return training
@@ -87,7 +90,7 @@ def fit_or_load(
     print(summary, file=progress)
     if name and session.mode == "retrain":
         if session.comparable:
-            _save(model, name, made_by, training)
+            _save(model, name, _made_by(model, epochs, batch_size), training)
         else:
             print(f"{name}: trained on {session.dataset}, so the pretrained file stays as it is.")
     keras.utils.set_random_seed(session.seed)
@@ -130,9 +133,7 @@ def _save(model, name: str, made_by: dict, training: Training) -> None:
         **made_by,
         "history": training.history,
         "seconds": round(training.seconds, 1),
-        "seed": session.seed,
-        "data": {"source": session.dataset, "sha256": session.dataset_checksum},
-        "versions": {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
+        **_circumstances(),
         "weights_sha256": hashlib.sha256(buffer.getvalue()).hexdigest(),
     }
     model.set_weights(arrays)
@@ -143,8 +144,12 @@ def _save(model, name: str, made_by: dict, training: Training) -> None:
         print(f"{name}: could not be written to data/pretrained ({error.strerror}); the model in memory is trained.")
 
 
-def _load(model, name: str, made_by: dict) -> Training:
-    """Give the model its pretrained weights. ValueError or OSError says why that cannot be."""
+def load(model, name: str, *, epochs, batch_size) -> Training:
+    """Give a compiled model the weights that a training with these hyperparameters has left in data/pretrained.
+
+    Raises ValueError or OSError, which say why that cannot be.
+    """
+    made_by = _made_by(model, epochs, batch_size)
     if not (PRETRAINED / f"{name}.json").is_file():
         raise ValueError("there is no pretrained file")
     try:
@@ -154,24 +159,107 @@ def _load(model, name: str, made_by: dict) -> Training:
         history = {metric: [float(value) for value in values] for metric, values in record["history"].items()}
         same_architecture = record["architecture"] == made_by["architecture"]
         intact = record["weights_sha256"] == hashlib.sha256(payload).hexdigest()
-        trained_on, checksum, seed = record["data"]["source"], record["data"]["sha256"], record["seed"]
+        remarks = _remarks(name, record)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"its record is damaged ({type(error).__name__}: {error})") from error
     if not same_architecture:
         raise ValueError("the pretrained file is of another architecture")
-    asked = made_by["hyperparameters"]
-    if changed := sorted(key for key in {*made, *asked} if made.get(key) != asked.get(key)):
-        changes = ", ".join(f"{key} {made.get(key)} there, {asked.get(key)} here" for key in changed)
-        raise ValueError(f"the pretrained file was made with other hyperparameters ({changes})")
+    _check_same(made, made_by["hyperparameters"])
     if not intact:
         raise ValueError("the pretrained weights are damaged (their checksum differs)")
     with np.load(io.BytesIO(payload), allow_pickle=False) as file:
         model.set_weights([file[key] for key in file.files])
-    if checksum != session.dataset_checksum:
-        print(f"{name}: its weights were trained on {trained_on}; here the data are {session.dataset or 'others'}.")
-    if seed != session.seed:
-        print(f"{name}: its weights were trained with seed {seed}, not {session.seed}.")
+    print(remarks, end="")
     return Training(history, seconds, loaded=True)
+
+
+def study(name: str, measure, settings: dict) -> dict:
+    """What `measure()` returns: run it, or read what an earlier run found in data/studies/NAME.json.
+
+    For experiments of many small trainings of which only the figures are of interest. As for models, standard mode
+    reads a file whose settings are the same, and says why and measures if there is none; retrain mode measures
+    and writes; quick mode measures. The generators are seeded before and after.
+
+    Args:
+        name: of the study, such as "04_few_labels".
+        measure: function without arguments; what it returns can be written as JSON.
+        settings: all that decides the outcome, also writable as JSON.
+    """
+    path = STUDIES / f"{name}.json"
+    if session.mode == "standard":
+        try:
+            outcome = _load_study(path, name, settings)
+            keras.utils.set_random_seed(session.seed)
+            return outcome
+        except (OSError, ValueError) as error:
+            print(f"{name}: {error}. Measuring it now.")
+    keras.utils.set_random_seed(session.seed)
+    start = time.perf_counter()
+    outcome = json.loads(json.dumps(measure()))  # as a reader of the file gets it
+    seconds = time.perf_counter() - start
+    print(f"{name}: measured in {seconds:.0f} s.")
+    if session.mode == "retrain" and session.comparable:
+        record = {"settings": settings, "outcome": outcome, "seconds": round(seconds, 1), **_circumstances()}
+        write_atomically(path, (json.dumps(record, indent=1) + "\n").encode())
+    keras.utils.set_random_seed(session.seed)
+    return outcome
+
+
+def _load_study(path, name: str, settings: dict) -> dict:
+    if not path.is_file():
+        raise ValueError("there is no record of this study")
+    try:
+        record = json.loads(path.read_bytes())
+        made, outcome, seconds, remarks = (
+            record["settings"],
+            record["outcome"],
+            record["seconds"],
+            _remarks(name, record),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"its record is damaged ({type(error).__name__}: {error})") from error
+    _check_same(made, json.loads(json.dumps(settings)))
+    print(f"{name}: loaded, measured in {seconds:.0f} s.\n{remarks}", end="")
+    return outcome
+
+
+def _circumstances() -> dict:
+    """What a record says of the run that made it."""
+    return {
+        "seed": session.seed,
+        "data": {"source": session.dataset, "sha256": session.dataset_checksum},
+        "versions": {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__},
+    }
+
+
+def _remarks(name: str, record: dict) -> str:
+    """What a reader has to know where a record was made on other data, or with another seed: lines, or nothing."""
+    remarks = ""
+    if record["data"]["sha256"] != session.dataset_checksum:
+        source, here = record["data"]["source"], session.dataset or "others"
+        remarks += f"{name}: it was trained on {source}; here the data are {here}.\n"
+    if record["seed"] != session.seed:
+        remarks += f"{name}: it was trained with seed {record['seed']}, not {session.seed}.\n"
+    return remarks
+
+
+def _check_same(made: dict, asked: dict) -> None:
+    if changed := sorted(key for key in {*made, *asked} if made.get(key) != asked.get(key)):
+        changes = ", ".join(f"{key} {made.get(key)} there, {asked.get(key)} here" for key in changed)
+        raise ValueError(f"the file was made with other hyperparameters ({changes})")
+
+
+def _made_by(model, epochs, batch_size) -> dict:
+    """What decides, apart from data and seed, which weights a training ends at."""
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # half precision wraps it
+    hyperparameters = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "loss": model.loss and _essence(keras.saving.serialize_keras_object(model.loss), {}),
+        "optimizer": type(optimizer).__name__,
+        **_essence(optimizer.get_config(), {}),
+    }
+    return {"architecture": _architecture(model), "hyperparameters": hyperparameters}
 
 
 def _architecture(model) -> str:

@@ -1,0 +1,100 @@
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from utils import runtime, training
+from utils.stacking import pretrain_greedily, stacked
+
+
+def dense_blocks():
+    """Two blocks, 784 -> 12 -> 5."""
+
+    def block(shape, code):
+        up = [keras.layers.Dense(math.prod(shape)), keras.layers.Reshape(shape)]
+        return (
+            keras.Sequential([keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(code, "relu")]),
+            keras.Sequential([keras.Input((code,)), *up]),
+        )
+
+    keras.utils.set_random_seed(0)
+    return [block((28, 28, 1), 12), block((12,), 5)]
+
+
+def weights(blocks):
+    return [[part.get_weights() for part in pair] for pair in blocks]
+
+
+def same(a, b):
+    return all((x == y).all() for x, y in zip(a, b, strict=True))
+
+
+def greedily(blocks, images, name=None):
+    return pretrain_greedily(blocks, images, noise=0.3, epochs=3, batch_size=32, learning_rate=1e-2, name=name)
+
+
+def test_each_block_learns_on_the_codes_of_the_one_before(images):
+    blocks = dense_blocks()
+    trainings = greedily(blocks, images)
+    assert len(trainings) == 2
+    assert all(training.history["loss"][-1] < training.history["loss"][0] for training in trainings)
+    codes = blocks[0][0].predict(images, verbose=0)
+    error = (
+        np.square(codes - blocks[1][1].predict(blocks[1][0].predict(codes, verbose=0), verbose=0)).sum(axis=1).mean()
+    )
+    assert trainings[1].history["loss"][-1] == pytest.approx(error, rel=0.7)  # it was measured with noise
+
+
+def test_a_block_is_frozen_once_it_is_trained(images, monkeypatch):
+    blocks, seen = dense_blocks(), []
+    whole = training.fit_or_load
+
+    def watched(model, inputs, **options):
+        seen.append(weights(blocks))
+        return whole(model, inputs, **options)
+
+    monkeypatch.setattr("utils.stacking.fit_or_load", watched)
+    greedily(blocks, images)
+    after = weights(blocks)
+    assert not same(seen[0][0][0], seen[1][0][0])  # the first block learned in its turn ...
+    assert same(seen[1][0][0], after[0][0]) and same(seen[1][0][1], after[0][1])  # ... and not in the second's
+    assert not same(seen[1][1][0], after[1][0])
+
+
+def test_the_stack_is_the_blocks_one_on_the_other_and_shares_their_weights(images):
+    blocks = dense_blocks()
+    model = stacked(blocks, noise=0.3)
+    codes = blocks[1][0].predict(blocks[0][0].predict(images, verbose=0), verbose=0)
+    assert model.encode(images) == pytest.approx(codes, abs=1e-6)  # no noise outside of training
+    logits = blocks[0][1].predict(blocks[1][1].predict(codes, verbose=0), verbose=0)
+    assert model.reconstruct(images) == pytest.approx(1 / (1 + np.exp(-logits)), abs=1e-5)
+    before = weights(blocks)
+    model.compile("adam")
+    model.fit(images, epochs=1, verbose=0)
+    assert not same(before[0][0], weights(blocks)[0][0])
+
+
+def test_the_noise_acts_in_training():
+    model = stacked(dense_blocks(), noise=0.5)
+    ones = np.ones((4, 28, 28, 1), np.float32)
+    assert not np.allclose(model.encoder(ones, training=True)[0], model.encoder(ones, training=True)[1])
+
+
+def test_a_stack_survives_saving(images, tmp_path):
+    model = stacked(dense_blocks(), noise=0.3)
+    model.save(tmp_path / "stack.keras")
+    loaded = keras.models.load_model(tmp_path / "stack.keras")
+    assert (loaded.reconstruct(images) == model.reconstruct(images)).all()
+
+
+def test_pretrained_blocks_are_loaded(images):
+    runtime.session.mode, runtime.session.dataset = "retrain", "MNIST"
+    blocks = dense_blocks()
+    greedily(blocks, images, name="tiny")
+    runtime.session.mode = "standard"
+    again = dense_blocks()
+    assert [training.loaded for training in greedily(again, images, name="tiny")] == [True, True]
+    assert all(
+        same(a, b) for x, y in zip(weights(blocks), weights(again), strict=True) for a, b in zip(x, y, strict=True)
+    )
