@@ -5,13 +5,14 @@ A module imports only from those before it in this list.
 
 # runtime comes first: it quiets TensorFlow's log before anything else imports TensorFlow.
 from utils import runtime  # isort: skip
-from utils import autoencoders, data, judge, metrics, plotting, results, stacking, synthetic, training
+from utils import autoencoders, data, judge, metrics, plotting, results, stacking, synthetic, training, vae
 
 __all__ = [  # noqa: RUF022
     "runtime",
     "synthetic",
     "data",
     "autoencoders",
+    "vae",
     "metrics",
     "plotting",
     "training",

@@ -18,6 +18,7 @@ __all__ = [
     "dense_decoder",
     "dense_encoder",
     "squared_error",
+    "sum_per_image",
 ]
 
 
@@ -27,7 +28,7 @@ def squared_error(targets, reconstructions):
     Args:
         targets, reconstructions: shape (batch, ...).
     """
-    return ops.mean(_sum_per_image(ops.square(targets - reconstructions)))
+    return ops.mean(sum_per_image(ops.square(targets - reconstructions)))
 
 
 def cross_entropy(targets, logits):
@@ -41,11 +42,12 @@ def cross_entropy(targets, logits):
         targets: pixels x in [0, 1], shape (batch, ...).
         logits: the decoder's output l, same shape.
     """
-    return ops.mean(_sum_per_image(ops.softplus(logits) - logits * targets))
+    return ops.mean(sum_per_image(ops.softplus(logits) - logits * targets))
 
 
-def _sum_per_image(values):
-    return ops.sum(values, axis=tuple(range(1, len(values.shape))))  # (batch, ...) -> (batch,)
+def sum_per_image(values):
+    """Sum over all axes but the first: (batch, ...) -> (batch,)."""
+    return ops.sum(values, axis=tuple(range(1, len(values.shape))))
 
 
 def dense_encoder(latent_dim, hidden=(512, 256), input_shape=(28, 28, 1), activation="relu"):
