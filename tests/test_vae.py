@@ -77,7 +77,7 @@ def test_sampling_draws_anew_each_time_and_alike_with_the_same_seed():
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_loss_is_reconstruction_plus_beta_times_kl(images, likelihood):
-    model = dense(beta=2.5, likelihood=likelihood, sigma=0.5, seed=0)
+    model = dense(beta=2.5, likelihood=likelihood, pixel_std=0.5, seed=0)
     outputs, z_mean, z_log_var = model(images)
     loss = model.compute_loss(images, None, (outputs, z_mean, z_log_var), training=False)
     term = {"bernoulli": bernoulli_log_likelihood, "gaussian": lambda x, o: gaussian_log_likelihood(x, o, 0.5)}
@@ -169,7 +169,7 @@ def linear_gaussian(stretch=1.0):
     decoder = keras.Sequential([keras.Input((2,)), layers.Dense(3)])
     decoder.set_weights([W.T, b])
     truth = multivariate_normal(b, W @ W.T + sigma**2 * np.eye(3))
-    model = VAE(encoder, decoder, likelihood="gaussian", sigma=sigma)
+    model = VAE(encoder, decoder, likelihood="gaussian", pixel_std=sigma)
     return model, truth
 
 
@@ -207,7 +207,7 @@ def test_importance_weights_do_not_underflow(images):
 
 @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
 def test_round_trip_through_keras_file(images, tmp_path, likelihood):
-    model = dense(beta=0.5, likelihood=likelihood, sigma=0.7, warm_up_steps=10, seed=3)
+    model = dense(beta=0.5, likelihood=likelihood, pixel_std=0.7, warm_up_steps=10, seed=3)
     model.compile(keras.optimizers.Adam(1e-3))
     model.fit(images, verbose=0)
     model.save(tmp_path / "vae.keras")
@@ -233,7 +233,7 @@ def test_weights_round_trip_through_pretrained_files(images, monkeypatch):
     [
         ({"beta": -1}, "beta is -1"),
         ({"likelihood": "normal"}, "choose 'bernoulli' or 'gaussian'"),
-        ({"sigma": 0}, "sigma is 0"),
+        ({"pixel_std": 0}, "pixel_std is 0"),
         ({"warm_up_steps": -1}, "warm_up_steps is -1"),
     ],
 )

@@ -39,12 +39,12 @@ def bernoulli_log_likelihood(x, logits):
     return sum_per_image(logits * x - ops.softplus(logits))
 
 
-def gaussian_log_likelihood(x, means, sigma):
-    """log p(x|z) where each pixel is normal around its mean: -Σ ((x - mean)² / 2σ² + ½ log 2πσ²), (batch,) nats.
+def gaussian_log_likelihood(x, means, std):
+    """log p(x|z) where each pixel is normal around its mean: -Σ ((x - mean)² / 2 std² + ½ log 2π std²), (batch,) nats.
 
     It is the logarithm of a density, so it may be positive.
     """
-    return -sum_per_image(ops.square(x - means) / (2 * sigma**2) + 0.5 * np.log(2 * np.pi * sigma**2))
+    return -sum_per_image(ops.square(x - means) / (2 * std**2) + 0.5 * np.log(2 * np.pi * std**2))
 
 
 @keras.saving.register_keras_serializable("course")
@@ -83,7 +83,7 @@ class VAE(keras.Model):
             Bernoulli, their means where it is Gaussian.
         beta: weight of the KL divergence; 1 makes the loss the negative ELBO, 0 switches the term off.
         likelihood: "bernoulli", for pixels in [0, 1], or "gaussian".
-        sigma: standard deviation of a pixel around its mean, for the Gaussian likelihood.
+        pixel_std: standard deviation of a pixel around its mean, for the Gaussian likelihood.
         warm_up_steps: the weight of the KL divergence climbs in a line from 0 to beta in so many training steps.
         seed: of the sampling; None draws one.
 
@@ -93,7 +93,7 @@ class VAE(keras.Model):
     """
 
     def __init__(
-        self, encoder, decoder, beta=1.0, likelihood="bernoulli", sigma=1.0, warm_up_steps=0, seed=None, **kwargs
+        self, encoder, decoder, beta=1.0, likelihood="bernoulli", pixel_std=1.0, warm_up_steps=0, seed=None, **kwargs
     ):
         super().__init__(**kwargs)
         self.latent_dim = decoder.input_shape[-1]
@@ -111,19 +111,14 @@ class VAE(keras.Model):
             raise ValueError(f"likelihood is {likelihood!r}: choose 'bernoulli' or 'gaussian'.")
         if beta < 0:
             raise ValueError(f"beta is {beta}: it weighs the KL divergence, so it is 0 or more.")
-        if sigma <= 0:
-            raise ValueError(f"sigma is {sigma}: a standard deviation is above 0.")
+        if pixel_std <= 0:
+            raise ValueError(f"pixel_std is {pixel_std}: a standard deviation is above 0.")
         if warm_up_steps < 0:
             raise ValueError(f"warm_up_steps is {warm_up_steps}: it is 0 (no warm-up) or more.")
         self.encoder, self.decoder, self.sampling = encoder, decoder, Sampling(seed)
         encoder.jit_compile = decoder.jit_compile = False  # a few batches of predict do not repay a compilation
-        self.beta, self.likelihood, self.sigma, self.warm_up_steps, self.seed = (
-            beta,
-            likelihood,
-            sigma,
-            warm_up_steps,
-            seed,
-        )
+        self.beta, self.likelihood, self.pixel_std = beta, likelihood, pixel_std
+        self.warm_up_steps, self.seed = warm_up_steps, seed
         self.reconstruction_tracker = keras.metrics.Mean("reconstruction_loss")
         self.kl_tracker = keras.metrics.Mean("kl_loss")
         self.build(encoder.input_shape)
@@ -163,7 +158,7 @@ class VAE(keras.Model):
         outputs = ops.cast(outputs, "float32")  # a decoder may compute in half precision, its loss may not
         if self.likelihood == "bernoulli":
             return bernoulli_log_likelihood(x, outputs)
-        return gaussian_log_likelihood(x, outputs, self.sigma)
+        return gaussian_log_likelihood(x, outputs, self.pixel_std)
 
     def fit(self, x=None, *args, **kwargs):
         self._check_pixels(x)
@@ -222,7 +217,7 @@ class VAE(keras.Model):
             **super().get_config(),
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "decoder": keras.saving.serialize_keras_object(self.decoder),
-            **{name: getattr(self, name) for name in ("beta", "likelihood", "sigma", "warm_up_steps", "seed")},
+            **{name: getattr(self, name) for name in ("beta", "likelihood", "pixel_std", "warm_up_steps", "seed")},
         }
 
     @classmethod
