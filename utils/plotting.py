@@ -130,7 +130,7 @@ def density(codes, marked, labels=("codes", "marked")):
     figure.colorbar(cells, ax=axis, label=f"{labels[0]} in a cell")
     axis.set(xlabel="$z_1$", ylabel="$z_2$")
     axis.grid(False)
-    axis.legend()
+    figure.legend(loc="outside upper center")
     plt.close(figure)
     return figure
 
@@ -164,7 +164,8 @@ def curves(series: dict[str, tuple], xlabel, ylabel, references=None, **scales):
     axis.set(xlabel=xlabel, ylabel=ylabel, **scales)
     for side in (axis.xaxis, axis.yaxis):
         if side.get_scale() == "log":
-            side.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            least, most = side.get_view_interval()
+            side.set_major_locator(LogLocator(subs=(1, 2, 5) if most < 3_000 * least else (1,)))
             side.set_major_formatter("{x:g}")
             side.set_minor_formatter(NullFormatter())
     axis.legend()

@@ -9,16 +9,16 @@ from utils.training import Training, cosine, fit_or_load
 __all__ = ["pretrain_greedily", "stacked"]
 
 
-def stacked(blocks, noise=0.0, name="stacked") -> Autoencoder:
+def stacked(blocks, name="stacked") -> Autoencoder:
     """One deep autoencoder of all blocks; it shares their weights.
 
     Args:
         blocks: pairs (encoder, decoder) of built Keras models, from the image inwards. Each decoder turns the
             code of its encoder back into what that encoder was given.
-        noise: share of the input pixels that are set to 0 in training (masking noise).
     """
     encoders, decoders = zip(*blocks, strict=True)
-    return Autoencoder(_with_noise(noise, encoders), keras.Sequential(decoders[::-1], name="decoder"), name=name)
+    encoder, decoder = keras.Sequential(encoders, name="encoder"), keras.Sequential(decoders[::-1], name="decoder")
+    return Autoencoder(encoder, decoder, name=name)
 
 
 def pretrain_greedily(blocks, images, *, noise, epochs, batch_size, learning_rate, name=None) -> list[Training]:
@@ -28,7 +28,7 @@ def pretrain_greedily(blocks, images, *, noise, epochs, batch_size, learning_rat
     them, and so on: of the inputs of each block a share `noise` is set to 0.
 
     Args:
-        blocks: as for `stacked`. All codes but the last should not be negative (relu), for the noise to be small.
+        blocks: as for `stacked`. All codes but the last come from a relu, so that 0 means "nothing here".
         images: (n, ...) in [0, 1].
         epochs, batch_size: of each block.
         learning_rate: its peak; it follows `cosine`.
@@ -40,13 +40,10 @@ def pretrain_greedily(blocks, images, *, noise, epochs, batch_size, learning_rat
     inputs, trainings = images, []
     for number, (encoder, decoder) in enumerate(blocks, start=1):
         output = "sigmoid" if number == 1 else "linear"  # pixels are in [0, 1], codes are any number
-        shallow = Autoencoder(_with_noise(noise, [encoder]), decoder, output=output, name=f"block_{number}")
+        noisy = keras.Sequential([keras.Input(encoder.input_shape[1:]), layers.Dropout(noise), encoder])
+        shallow = Autoencoder(noisy, decoder, output=output, name=f"block_{number}")
         shallow.compile(keras.optimizers.Adam(cosine(learning_rate, epochs * -(-len(inputs) // batch_size))))
         file = name and f"{name}_{number}"
         trainings.append(fit_or_load(shallow, inputs, name=file, epochs=epochs, batch_size=batch_size))
         inputs = encoder.predict(inputs, batch_size=1000, verbose=0)
     return trainings
-
-
-def _with_noise(rate, encoders):
-    return keras.Sequential([keras.Input(encoders[0].input_shape[1:]), layers.Dropout(rate), *encoders])
