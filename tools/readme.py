@@ -13,8 +13,9 @@ def updated(text: str) -> str:
     everything = results.load()
     environment = everything.pop("environment")
     lines = []
-    for notebook, figures in sorted(everything.items()):
-        lines += [f"**[{notebook}](notebooks/{notebook}.ipynb)**", "", *results.rows(figures), ""]
+    for name, figures in sorted(everything.items()):
+        path = "utils/judge.py" if name == "judge" else f"notebooks/{name}.ipynb"
+        lines += [f"**[{name}]({path})**", "", *results.rows(figures), ""]
     lines.append(
         f"Measured with Python {environment['python']}, TensorFlow {environment['tensorflow']}, Keras "
         f"{environment['keras']} on {environment['cores']} CPU cores and {environment['gpus']} GPUs."
