@@ -222,3 +222,8 @@ def test_what_follows_a_study_does_not_depend_on_whether_it_was_read(studied):
     read = float(tf.random.normal(()))
     training.study("tiny", lambda: {"x": float(tf.random.normal(()))}, {"steps": 5})
     assert float(tf.random.normal(())) == read
+
+
+def test_an_epoch_has_a_step_for_its_last_partial_batch_too():
+    assert training.steps_of(3, 128, 64) == 6
+    assert training.steps_of(3, 129, 64) == 9

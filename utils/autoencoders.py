@@ -12,6 +12,7 @@ from keras import layers, ops
 
 __all__ = [
     "Autoencoder",
+    "EncoderDecoder",
     "convolutional_decoder",
     "convolutional_encoder",
     "cross_entropy",
@@ -95,8 +96,38 @@ def convolutional_decoder(latent_dim, filters=(128, 32), activation="silu"):
     )
 
 
+class EncoderDecoder(keras.Model):
+    """What autoencoders of every kind have in common: two built parts, the loss in total, and how they are saved."""
+
+    def __init__(self, encoder, decoder, **kwargs):
+        super().__init__(**kwargs)
+        self.encoder, self.decoder = encoder, decoder
+        encoder.jit_compile = decoder.jit_compile = False  # a few batches of predict do not repay a compilation
+
+    def build(self, input_shape):
+        self.built = True  # both parts came built
+
+    def _in_total(self, loss):
+        """A batch's loss with the penalties of the layers' regularizers, as `compute_loss` has to return it."""
+        for penalty in self.losses:
+            loss += ops.cast(penalty, "float32")
+        return loss / tf.distribute.get_strategy().num_replicas_in_sync  # gradients are summed over replicas
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("encoder", "decoder")}
+        return cls(**{**config, **parts})
+
+
 @keras.saving.register_keras_serializable("course")
-class Autoencoder(keras.Model):
+class Autoencoder(EncoderDecoder):
     """An encoder and a decoder, trained together to return what was put in.
 
     `fit(x)` reproduces x; `fit(x, y)` reconstructs y from x (a denoising autoencoder, say). `call` returns
@@ -113,7 +144,6 @@ class Autoencoder(keras.Model):
     """
 
     def __init__(self, encoder, decoder, reconstruction_loss="squared_error", output="sigmoid", **kwargs):
-        super().__init__(**kwargs)
         if encoder.output_shape != decoder.input_shape:
             raise ValueError(
                 f"The encoder returns codes of shape {encoder.output_shape} but the decoder takes "
@@ -127,13 +157,9 @@ class Autoencoder(keras.Model):
             raise ValueError(f"output is {output!r}: choose 'sigmoid' or 'linear'.")
         if (reconstruction_loss, output) == ("cross_entropy", "linear"):
             raise ValueError("Cross-entropy compares probabilities: it needs output='sigmoid'.")
-        self.encoder, self.decoder = encoder, decoder
-        encoder.jit_compile = decoder.jit_compile = False  # a few batches of predict do not repay a compilation
+        super().__init__(encoder, decoder, **kwargs)
         self.reconstruction_loss, self.output_activation = reconstruction_loss, output
         self.build(encoder.input_shape)
-
-    def build(self, input_shape):
-        self.built = True  # both parts came built
 
     def call(self, inputs, training=False):
         return self.decoder(self.encoder(inputs, training=training), training=training)
@@ -147,9 +173,7 @@ class Autoencoder(keras.Model):
             loss = cross_entropy(targets, outputs)
         else:
             loss = squared_error(targets, self._activated(outputs))
-        for penalty in self.losses:  # of the layers' regularizers
-            loss += ops.cast(penalty, "float32")
-        return loss / tf.distribute.get_strategy().num_replicas_in_sync  # gradients are summed over replicas
+        return self._in_total(loss)
 
     def _activated(self, outputs):
         return ops.sigmoid(outputs) if self.output_activation == "sigmoid" else outputs
@@ -168,15 +192,5 @@ class Autoencoder(keras.Model):
         return self.decode(self.encode(images))
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "decoder": keras.saving.serialize_keras_object(self.decoder),
-            "reconstruction_loss": self.reconstruction_loss,
-            "output": self.output_activation,
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("encoder", "decoder")}
-        return cls(**{**config, **parts})
+        own = {"reconstruction_loss": self.reconstruction_loss, "output": self.output_activation}
+        return {**super().get_config(), **own}

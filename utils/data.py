@@ -30,6 +30,7 @@ __all__ = [
     "drop_pixels",
     "dynamically_binarized",
     "few_labels",
+    "flat",
     "load_mnist",
 ]
 
@@ -291,6 +292,11 @@ def _check_grey(images: np.ndarray) -> None:
             f"Grey values run from {images.min():g} to {images.max():g}, but they are used as probabilities: "
             "scale the images into [0, 1] first."
         )
+
+
+def flat(images: np.ndarray) -> np.ndarray:
+    """Images (n, ...) as rows (n, pixels), as scikit-learn takes them."""
+    return images.reshape(len(images), -1)
 
 
 def few_labels(labels: np.ndarray, count: int, seed: int) -> np.ndarray:

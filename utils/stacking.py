@@ -4,7 +4,7 @@ import keras
 from keras import layers
 
 from utils.autoencoders import Autoencoder
-from utils.training import Training, cosine, fit_or_load
+from utils.training import Training, cosine, fit_or_load, steps_of
 
 __all__ = ["pretrain_greedily", "stacked"]
 
@@ -42,7 +42,7 @@ def pretrain_greedily(blocks, images, *, noise, epochs, batch_size, learning_rat
         output = "sigmoid" if number == 1 else "linear"  # pixels are in [0, 1], codes are any number
         noisy = keras.Sequential([keras.Input(encoder.input_shape[1:]), layers.Dropout(noise), encoder])
         shallow = Autoencoder(noisy, decoder, output=output, name=f"block_{number}")
-        shallow.compile(keras.optimizers.Adam(cosine(learning_rate, epochs * -(-len(inputs) // batch_size))))
+        shallow.compile(keras.optimizers.Adam(cosine(learning_rate, steps_of(epochs, len(inputs), batch_size))))
         file = name and f"{name}_{number}"
         trainings.append(fit_or_load(shallow, inputs, name=file, epochs=epochs, batch_size=batch_size))
         inputs = encoder.predict(inputs, batch_size=1000, verbose=0)

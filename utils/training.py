@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import io
 import json
+import math
 import platform
 import sys
 import time
@@ -17,7 +18,7 @@ from IPython.display import display
 
 from utils.runtime import COURSE, session, write_atomically
 
-__all__ = ["Training", "cosine", "fit_or_load", "load", "study"]
+__all__ = ["Training", "cosine", "fit_or_load", "load", "steps_of", "study"]
 
 PRETRAINED = COURSE / "data" / "pretrained"
 STUDIES = COURSE / "data" / "studies"
@@ -32,6 +33,11 @@ def cosine(peak: float, steps: int, warmup: int = 300):
     return keras.optimizers.schedules.CosineDecay(
         peak / 10, max(steps - warmup, 1), alpha=0.02, warmup_target=peak, warmup_steps=warmup
     )
+
+
+def steps_of(epochs: int, count: int, batch_size: int) -> int:
+    """How many steps a training over `count` examples takes; the last batch of an epoch may be a partial one."""
+    return epochs * math.ceil(count / batch_size)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from utils.autoencoders import sum_per_image
+from utils.autoencoders import EncoderDecoder, sum_per_image
 
 __all__ = [
     "VAE",
@@ -70,7 +70,7 @@ class Sampling(layers.Layer):
 
 
 @keras.saving.register_keras_serializable("course")
-class VAE(keras.Model):
+class VAE(EncoderDecoder):
     """A variational autoencoder (Kingma and Welling 2014): `fit(x)` minimises reconstruction_loss + beta · kl_loss.
 
     Both terms are in nats per image: summed over pixels and over latents, averaged over the batch. `call` returns
@@ -95,12 +95,11 @@ class VAE(keras.Model):
     def __init__(
         self, encoder, decoder, beta=1.0, likelihood="bernoulli", pixel_std=1.0, warm_up_steps=0, seed=None, **kwargs
     ):
-        super().__init__(**kwargs)
-        self.latent_dim = decoder.input_shape[-1]
-        if encoder.output_shape != (None, 2 * self.latent_dim):
+        latent_dim = decoder.input_shape[-1]
+        if encoder.output_shape != (None, 2 * latent_dim):
             raise ValueError(
                 f"The encoder returns shape {encoder.output_shape}, but for this decoder it has to be "
-                f"{(None, 2 * self.latent_dim)}: a mean and a log-variance for each of {self.latent_dim} latents."
+                f"{(None, 2 * latent_dim)}: a mean and a log-variance for each of {latent_dim} latents."
             )
         if decoder.output_shape != encoder.input_shape:
             raise ValueError(
@@ -115,16 +114,13 @@ class VAE(keras.Model):
             raise ValueError(f"pixel_std is {pixel_std}: a standard deviation is above 0.")
         if warm_up_steps < 0:
             raise ValueError(f"warm_up_steps is {warm_up_steps}: it is 0 (no warm-up) or more.")
-        self.encoder, self.decoder, self.sampling = encoder, decoder, Sampling(seed)
-        encoder.jit_compile = decoder.jit_compile = False  # a few batches of predict do not repay a compilation
+        super().__init__(encoder, decoder, **kwargs)
+        self.sampling, self.latent_dim = Sampling(seed), latent_dim
         self.beta, self.likelihood, self.pixel_std = beta, likelihood, pixel_std
         self.warm_up_steps, self.seed = warm_up_steps, seed
         self.reconstruction_tracker = keras.metrics.Mean("reconstruction_loss")
         self.kl_tracker = keras.metrics.Mean("kl_loss")
         self.build(encoder.input_shape)
-
-    def build(self, input_shape):
-        self.built = True  # both parts came built
 
     def call(self, inputs, training=False):
         z_mean, z_log_var = self._moments(self.encoder(inputs, training=training))
@@ -143,10 +139,7 @@ class VAE(keras.Model):
         kl_loss = kl_divergence(z_mean, z_log_var)
         self.reconstruction_tracker.update_state(reconstruction_loss)
         self.kl_tracker.update_state(kl_loss)
-        loss = reconstruction_loss + self._weight_of_kl(training) * kl_loss
-        for penalty in self.losses:  # of the layers' regularizers
-            loss += ops.cast(penalty, "float32")
-        return loss / tf.distribute.get_strategy().num_replicas_in_sync  # gradients are summed over replicas
+        return self._in_total(reconstruction_loss + self._weight_of_kl(training) * kl_loss)
 
     def _weight_of_kl(self, training):
         if not (training and self.warm_up_steps):
@@ -213,17 +206,8 @@ class VAE(keras.Model):
         return self.decode(weights[0] * a + weights[1] * b)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "decoder": keras.saving.serialize_keras_object(self.decoder),
-            **{name: getattr(self, name) for name in ("beta", "likelihood", "pixel_std", "warm_up_steps", "seed")},
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("encoder", "decoder")}
-        return cls(**{**config, **parts})
+        own = ("beta", "likelihood", "pixel_std", "warm_up_steps", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 
 def importance_weighted_log_likelihood(model, x, samples, seed=0, images_at_once=100, samples_at_once=50) -> np.ndarray:
