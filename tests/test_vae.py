@@ -226,6 +226,8 @@ def test_weights_round_trip_through_pretrained_files(images, monkeypatch):
     monkeypatch.setattr(training.session, "mode", "standard")
     assert training.fit_or_load(models[1], images, name="vae", epochs=1, batch_size=16).loaded
     assert np.array_equal(models[0].reconstruct(images), models[1].reconstruct(images))
+    losses = [model.evaluate(images, verbose=0) for model in models]  # with the same draws, too
+    assert losses[0] == losses[1]
 
 
 @pytest.mark.parametrize(

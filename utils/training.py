@@ -60,7 +60,8 @@ def fit_or_load(
     Without a name, as for models that train within a minute, it always trains. Quick mode trains for one
     epoch and neither reads nor writes.
 
-    The generators are seeded before and after, so that what follows does not depend on which it was.
+    The generators are seeded before and after, and those of the model's layers set back to where they were, so that
+    what follows does not depend on which it was.
 
     Args:
         model: compiled and built Keras model.
@@ -81,6 +82,8 @@ def fit_or_load(
         epochs = 1
     if not tf.config.list_physical_devices("GPU"):
         model.jit_compile = False  # Keras's default is XLA, which on a CPU compiles for seconds and gains nothing
+    # Loading weights leaves the layers' generators as they are, so training has to.
+    generators = [(state, state.numpy()) for state in model.variables if state.name == "seed_generator_state"]
     progress = _Progress() if hasattr(get_ipython(), "kernel") else sys.stdout  # a terminal cannot update outputs
     start = time.perf_counter()
     with contextlib.redirect_stdout(progress):
@@ -88,6 +91,8 @@ def fit_or_load(
             x, y, batch_size=batch_size, epochs=epochs, validation_data=validation_data, callbacks=list(callbacks)
         )
     seconds = time.perf_counter() - start
+    for state, before in generators:
+        state.assign(before)
     history = {metric: [float(value) for value in values] for metric, values in fitted.history.items()}
     training = Training(history, seconds, loaded=False)
     summary = (
