@@ -135,3 +135,22 @@ def test_density_counts_codes_and_marks_points():
     cells, points = figure.axes[0].collections
     assert cells.get_array().sum() == 500 and len(points.get_offsets()) == 7
     assert figure.axes[1].get_ylabel() == "training codes in a cell"
+
+
+def test_clouds_are_ellipses_of_one_standard_deviation_inside_the_circles_of_the_prior():
+    means, stds = np.array([[0.0, 1.0], [2.0, -1.0]]), np.array([[0.1, 0.2], [0.3, 0.4]])
+    axis = plotting.clouds(means, stds, np.array([3, 7])).axes[0]
+    for ellipses, mean, std in zip(axis.collections, means, stds, strict=True):
+        assert (ellipses.get_offsets() == mean).all()
+        assert (ellipses.get_widths()[0], ellipses.get_heights()[0]) == pytest.approx(tuple(2 * std))  # whole axes
+    assert [circle.get_radius() for circle in axis.patches] == [1, 2, 3]
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["3", "7"]
+
+
+def test_colour_images_are_drawn_in_colour():
+    red = np.zeros((4, 8, 8, 3))
+    red[..., 0] = 1
+    assert pictures(plotting.image_grid(red))[0].get_array().shape == (8, 8, 3)
+    grid = plotting.manifold_grid(red.reshape(2, 2, 8, 8, 3), np.array([0, 1]), np.array([0, 1]), axis_names="ab")
+    assert (pictures(grid)[0].get_array()[:, :, :2] == [1, 0]).all()
+    assert (grid.axes[0].get_xlabel(), grid.axes[0].get_ylabel()) == ("a", "b")

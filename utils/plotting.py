@@ -1,13 +1,16 @@
 """Pictures of the course. Every helper takes arrays and returns a matplotlib Figure; none knows a model.
 
-Images are grey in [0, 1], shape (n, 28, 28) or (n, 28, 28, 1), and are drawn on the fixed range 0..1, so that a
-pale picture is pale. Colours are from Okabe and Ito's palette, which colour-blind readers can tell apart.
+Images are in [0, 1], grey (n, height, width) or (n, height, width, 1), or colour (n, height, width, 3), and are drawn
+on the fixed range 0..1, so that a pale picture is pale. Colours of lines and points are from Okabe and Ito's palette,
+which colour-blind readers can tell apart.
 """
 
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.collections import EllipseCollection
+from matplotlib.patches import Circle, Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -16,6 +19,7 @@ __all__ = [
     "arrows",
     "bars",
     "block_diagram",
+    "clouds",
     "curves",
     "density",
     "error_maps",
@@ -118,6 +122,30 @@ def latent_scatter(codes, labels, title="", axis_names=("$z_1$", "$z_2$")):
     for legend_dot in axis.get_legend().legend_handles:
         legend_dot.set_alpha(1)
     axis.set(xlabel=axis_names[0], ylabel=axis_names[1], title=title)
+    plt.close(figure)
+    return figure
+
+
+def clouds(means, stds, labels, title="", limit=None):
+    """Normal distributions q(z|x) in the plane, means and stds (n, 2), as ellipses of one standard deviation.
+
+    Their colour is the class 0..9. Circles mark one, two and three standard deviations of the prior N(0, 1). The axes
+    end at ±limit, or else where the data and the circles do.
+    """
+    figure, axis = plt.subplots(figsize=(WIDTH * 0.62, WIDTH * 0.55))
+    for label in np.unique(labels):
+        chosen = labels == label
+        ellipses = EllipseCollection(
+            *2 * stds[chosen].T, 0, units="xy", offsets=means[chosen], offset_transform=axis.transData
+        )
+        ellipses.set(facecolor=CLASS_COLOURS[label], alpha=0.5, edgecolor="none")
+        axis.add_collection(ellipses)
+    for radius in (1, 2, 3):
+        axis.add_patch(Circle((0, 0), radius, fill=False, color="black", linestyle="--", linewidth=0.8))
+    limit = limit or 1.05 * max(3, np.abs(means).max())
+    axis.set(xlim=(-limit, limit), ylim=(-limit, limit), xlabel="$z_1$", ylabel="$z_2$", title=title, aspect="equal")
+    handles = [Patch(color=CLASS_COLOURS[label], label=str(label)) for label in np.unique(labels)]
+    axis.legend(handles=handles, title="digit", loc="center left", bbox_to_anchor=(1, 0.5))
     plt.close(figure)
     return figure
 
@@ -229,17 +257,17 @@ def _add_references(draw, references, skip, digits=1) -> None:
         draw(value, linestyle="--", color=PALETTE[(skip + i) % len(PALETTE)], label=f"{name}: {value:.{digits}f}")
 
 
-def manifold_grid(images, z1, z2, title=""):
-    """Decoded images (len(z2), len(z1), 28, 28, 1), each drawn at its code: z1 to the right, z2 upwards."""
-    tiles = np.reshape(images, (len(z2), len(z1), *images.shape[2:4]))[::-1]
-    sheet = tiles.transpose(0, 2, 1, 3).reshape(len(z2) * tiles.shape[2], len(z1) * tiles.shape[3])
+def manifold_grid(images, z1, z2, title="", axis_names=("$z_1$", "$z_2$")):
+    """Decoded images (len(z2), len(z1), height, width, channels), each at its code: z1 to the right, z2 upwards."""
+    tiles = images[::-1]
+    sheet = tiles.swapaxes(1, 2).reshape(len(z2) * tiles.shape[2], len(z1) * tiles.shape[3], -1)
     figure, axis = plt.subplots(figsize=(WIDTH * 0.65, WIDTH * 0.65 * len(z2) / len(z1)))
-    axis.imshow(sheet, vmin=0, vmax=1)
+    axis.imshow(np.squeeze(sheet), vmin=0, vmax=1)
     axis.grid(False)
     for name, values, size in (("x", z1, tiles.shape[3]), ("y", z2[::-1], tiles.shape[2])):
         some = np.linspace(0, len(values) - 1, 5).astype(int)
         axis.set(**{f"{name}ticks": (some + 0.5) * size, f"{name}ticklabels": [f"{values[i]:.1f}" for i in some]})
-    axis.set(xlabel="$z_1$", ylabel="$z_2$", title=title)
+    axis.set(xlabel=axis_names[0], ylabel=axis_names[1], title=title)
     plt.close(figure)
     return figure
 
