@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from utils import metrics
+from utils.synthetic import draw_digits
 
 
 def test_sse_sums_over_pixels_and_averages_over_images():
@@ -60,3 +62,114 @@ def test_frechet_distance_needs_enough_images_and_equal_features():
         metrics.frechet_distance(np.zeros((8, 8)), np.zeros((20, 8)))
     with pytest.raises(ValueError, match="same classifier"):
         metrics.frechet_distance(np.zeros((20, 8)), np.zeros((20, 9)))
+
+
+@pytest.fixture
+def factors():
+    """Three independent factors of 10 000 images: two continuous ones and a yes or no."""
+    random = np.random.default_rng(0)
+    draws = {"a": random.uniform(-1, 1, 10_000), "b": random.uniform(0, 5, 10_000)}
+    return draws | {"c": random.integers(0, 2, 10_000).astype(np.float32)}
+
+
+def gaps(codes, factors):
+    return np.array(list(metrics.mutual_information_gap(np.stack(list(codes), axis=1), factors).values()))
+
+
+def test_the_gap_is_one_for_the_factors_and_zero_for_noise(factors):
+    assert list(metrics.mutual_information_gap(np.stack(list(factors.values()), axis=1), factors)) == list(factors)
+    assert (gaps(factors.values(), factors) > 0.98).all() and (gaps(factors.values(), factors) <= 1).all()
+    noise = np.random.default_rng(1).normal(size=(5, 10_000))
+    assert (gaps(noise, factors) >= 0).all() and (gaps(noise, factors) < 0.01).all()
+
+
+def test_the_gap_of_a_yes_or_no_is_the_share_of_its_entropy(factors):
+    half_told = factors["c"].copy()
+    half_told[::2] = 2  # says nothing of every other image
+    noise = np.random.default_rng(1).normal(size=10_000)
+    assert gaps([half_told, noise], factors)[2] == pytest.approx(0.5, abs=0.02)
+
+
+def test_the_gap_is_zero_where_two_latents_share_a_factor(factors):
+    a, b, c = factors["a"], factors["b"] * 0.4 - 1, factors["c"]
+    turned = gaps([(a + b) / np.sqrt(2), (a - b) / np.sqrt(2), c], factors)
+    assert (turned[:2] < 0.03).all() and turned[2] > 0.98
+    doubled = gaps([a, b, c, 3 * a + 1], factors)
+    assert doubled[0] == pytest.approx(0, abs=0.01) and doubled[1] > 0.98
+
+
+def test_the_gap_does_not_depend_on_order_scale_and_sign_of_the_latents(factors):
+    random = np.random.default_rng(2)
+    codes = [values + random.normal(scale=0.2, size=10_000) for values in factors.values()]
+    moved = [-0.3 * codes[2] + 7, 2 * codes[0], np.full(10_000, 4.0), codes[1] - 100]  # and one that fell silent
+    np.testing.assert_allclose(gaps(moved, factors), gaps(codes, factors), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("latents", "changes", "message"),
+    [
+        (1, {}, r"shape \(10000, 1\).*at least two latents"),
+        (2, {"c": np.ones(10_000)}, "c is 1 in every image"),
+        (2, {"b": np.zeros(9_000)}, r"b has shape \(9000,\).*10000 images"),
+    ],
+)
+def test_a_gap_that_makes_no_sense(factors, latents, changes, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.mutual_information_gap(np.random.default_rng(0).normal(size=(10_000, latents)), factors | changes)
+
+
+def bar(width, shear=0.0):
+    """An upright bar, 20 pixels long, sheared about its middle; edges as grey as their share of the pixel."""
+    y, x = np.mgrid[:28, :28]
+    away = np.abs(x - 13.5 - shear * (13.5 - y))
+    return (width / 2 + 0.5 - away).clip(0, 1) * (np.abs(y - 13.5) < 10)
+
+
+@pytest.mark.parametrize("shear", [-0.5, 0, 0.25, 1 / 3])
+def test_slant_of_a_bar_is_its_shear(shear):
+    images = np.stack([bar(width, shear) for width in (1, 2, 4)])
+    np.testing.assert_allclose(metrics.slant(images), shear, atol=0.005)
+    assert metrics.slant(images[..., None] * 0.3) == pytest.approx(metrics.slant(images))  # pale ink leans as much
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4.5])
+def test_stroke_width_of_a_bar_is_its_width(width):
+    upright = bar(width)
+    images = np.stack([upright, upright.T, np.roll(upright, 4, axis=1)])
+    np.testing.assert_allclose(metrics.stroke_width(images[..., None]), width, rtol=0.12)
+
+
+def test_stroke_width_of_a_diagonal_and_of_a_dot():
+    dot = np.zeros((28, 28))
+    dot[10, 10] = 1
+    assert metrics.stroke_width(np.stack([dot, np.eye(28)])) == pytest.approx([1, 1 / np.sqrt(2)], abs=0.02)
+
+
+def test_slant_and_stroke_width_of_drawn_digits_follow_what_was_drawn():
+    drawn, labels, factors = draw_digits(3000)
+    images = drawn / 255
+    assert spearmanr(metrics.stroke_width(images), factors["width"]).statistic > 0.93
+    assert np.abs(metrics.stroke_width(images) / factors["width"] - 1).mean() < 0.1
+    leaning = factors["slant"] + np.tan(np.deg2rad(factors["rotation"]))  # a turn slants as well
+    assert spearmanr(metrics.slant(images), leaning).statistic > 0.85
+    for digit, least in ((0, 0.93), (1, 0.95), (4, 0.7), (8, 0.95)):  # a 4 leans with the way it is written, too
+        some = labels == digit
+        assert spearmanr(metrics.slant(images[some]), leaning[some]).statistic > least
+
+
+@pytest.mark.parametrize("measure", [metrics.slant, metrics.stroke_width])
+def test_images_without_meaning_as_ink_are_refused(measure):
+    blank = np.stack([bar(2), np.zeros((28, 28)), np.zeros((28, 28))])
+    with pytest.raises(ValueError, match=r"Image 1 has no ink \(2 of 3 are blank\)"):
+        measure(blank)
+    with pytest.raises(ValueError, match="from 0 to 255: scale them"):
+        measure(blank * 255)
+    with pytest.raises(ValueError, match=r"shape \(28, 28\): give"):
+        measure(bar(2))
+
+
+def test_slant_needs_two_rows():
+    line = np.zeros((2, 28, 28))
+    line[0], line[1, 20, 4:20] = bar(2), 0.7
+    with pytest.raises(ValueError, match="Image 1 has ink in one row"):
+        metrics.slant(line)

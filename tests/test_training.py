@@ -227,3 +227,9 @@ def test_what_follows_a_study_does_not_depend_on_whether_it_was_read(studied):
 def test_an_epoch_has_a_step_for_its_last_partial_batch_too():
     assert training.steps_of(3, 128, 64) == 6
     assert training.steps_of(3, 129, 64) == 9
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_dataset_of_batches_trains_without_a_warning(images):
+    model = compiled()
+    fit_or_load(model, tf.data.Dataset.from_tensor_slices(images).batch(16), epochs=1)

@@ -5,14 +5,31 @@ A module imports only from those before it in this list.
 
 # runtime comes first: it quiets TensorFlow's log before anything else imports TensorFlow.
 from utils import runtime  # isort: skip
-from utils import autoencoders, data, judge, metrics, plotting, results, stacking, synthetic, training, vae
+from utils import (
+    autoencoders,
+    celeba,
+    data,
+    faces,
+    gan,
+    judge,
+    metrics,
+    plotting,
+    results,
+    stacking,
+    synthetic,
+    training,
+    vae,
+)
 
 __all__ = [  # noqa: RUF022
     "runtime",
     "synthetic",
+    "faces",
+    "celeba",
     "data",
     "autoencoders",
     "vae",
+    "gan",
     "metrics",
     "plotting",
     "training",

@@ -127,7 +127,7 @@ def latent_scatter(codes, labels, title="", axis_names=("$z_1$", "$z_2$")):
 
 
 def clouds(means, stds, labels, title="", limit=None):
-    """Normal distributions q(z|x) in the plane, means and stds (n, 2), as ellipses of one standard deviation.
+    """Normal distributions q(z|x) in the plane, means and stds (n, 2): dots, and ellipses of one standard deviation.
 
     Their colour is the class 0..9. Circles mark one, two and three standard deviations of the prior N(0, 1). The axes
     end at ±limit, or else where the data and the circles do.
@@ -140,6 +140,7 @@ def clouds(means, stds, labels, title="", limit=None):
         )
         ellipses.set(facecolor=CLASS_COLOURS[label], alpha=0.5, edgecolor="none")
         axis.add_collection(ellipses)
+        axis.scatter(*means[chosen].T, s=2, color=CLASS_COLOURS[label], linewidths=0)  # for ellipses too small to see
     for radius in (1, 2, 3):
         axis.add_patch(Circle((0, 0), radius, fill=False, color="black", linestyle="--", linewidth=0.8))
     limit = limit or 1.05 * max(3, np.abs(means).max())

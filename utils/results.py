@@ -11,7 +11,7 @@ from IPython.display import Markdown, display
 
 from utils.runtime import COURSE, session, write_atomically
 
-__all__ = ["record", "table"]
+__all__ = ["load", "record", "table"]
 
 RESULTS = COURSE / "data" / "results.json"
 _run: dict[str, dict[str, dict]] = {}  # notebook -> name -> record, of this session

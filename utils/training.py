@@ -68,6 +68,8 @@ def fit_or_load(
         x, y, batch_size, epochs, validation_data, callbacks: as for `keras.Model.fit`.
         name: of the pretrained file, such as "01_ae30"; None for a light model.
     """
+    if not tf.config.list_physical_devices("GPU"):
+        model.jit_compile = False  # Keras's default is XLA, which on a CPU compiles for seconds and gains nothing
     if name and session.mode == "standard":
         try:
             training = load(model, name, epochs=epochs, batch_size=batch_size)
@@ -80,15 +82,19 @@ def fit_or_load(
     keras.utils.set_random_seed(session.seed)
     if session.mode == "quick":
         epochs = 1
-    if not tf.config.list_physical_devices("GPU"):
-        model.jit_compile = False  # Keras's default is XLA, which on a CPU compiles for seconds and gains nothing
     # Loading weights leaves the layers' generators as they are, so training has to.
     generators = [(state, state.numpy()) for state in model.variables if state.name == "seed_generator_state"]
     progress = _Progress() if hasattr(get_ipython(), "kernel") else sys.stdout  # a terminal cannot update outputs
     start = time.perf_counter()
     with contextlib.redirect_stdout(progress):
         fitted = model.fit(
-            x, y, batch_size=batch_size, epochs=epochs, validation_data=validation_data, callbacks=list(callbacks)
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            validation_data=validation_data,
+            callbacks=list(callbacks),
+            shuffle=not isinstance(x, tf.data.Dataset),  # which shuffles by itself, or not at all
         )
     seconds = time.perf_counter() - start
     for state, before in generators:

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from utils.celeba import CELEBA_URL, load_celeba
+
+NAMES = [f"{i:06d}.jpg" for i in range(1, 11)]
+ATTRIBUTES = ("Blond_Hair", "Eyeglasses", "Smiling")
+
+
+@pytest.fixture
+def celeba(tmp_path):
+    """Ten images in CelebA's layout: 6 for training, 2 for validation, 2 for test. The middle is red, the rest blue."""
+    folder = tmp_path / "celeba"
+    (folder / "img_align_celeba").mkdir(parents=True)
+    picture = np.zeros((218, 178, 3), np.uint8)
+    picture[..., 2] = 255
+    picture[35:183, 15:163] = (255, 0, 0)
+    rows = []
+    for i, name in enumerate(NAMES):
+        Image.fromarray(picture).save(folder / "img_align_celeba" / name, quality=95, subsampling=0)
+        rows.append(f"{name} " + " ".join(f"{1 if i >> bit & 1 else -1:2d}" for bit in range(3)))
+    header = f"10\n{' '.join(ATTRIBUTES)} \n"  # with the blank that the official file has there
+    (folder / "list_attr_celeba.txt").write_text(header + "\n".join(rows) + "\n")
+    splits = [f"{name} {split}" for name, split in zip(NAMES, "0000001122", strict=True)]
+    (folder / "list_eval_partition.txt").write_text("\n".join(splits) + "\n")
+    return folder
+
+
+def test_celeba_is_cropped_scaled_and_split(celeba):
+    data = load_celeba(str(celeba))
+    assert data.names == ATTRIBUTES
+    assert [len(part) for part in (data.train, data.validation, data.test)] == [6, 2, 2]
+    images, attributes = next(iter(data.train.batch(6)))
+    assert images.shape == (6, 32, 32, 3) and images.dtype == attributes.dtype == tf.float32
+    assert attributes.numpy().tolist() == [[i & 1, i >> 1 & 1, i >> 2 & 1] for i in range(6)]
+    assert next(iter(data.validation))[1].numpy().tolist() == [0, 1, 1]
+    np.testing.assert_allclose(images[:, 1:-1, 1:-1], np.broadcast_to([1, 0, 0], (6, 30, 30, 3)), atol=0.02)
+    assert images.numpy().min() >= 0 and images.numpy().max() <= 1
+
+
+def test_a_smaller_image_gives_its_largest_square(celeba):
+    picture = np.zeros((40, 80, 3), np.uint8)
+    picture[:, 20:60] = 255
+    Image.fromarray(picture).save(celeba / "img_align_celeba" / NAMES[0], quality=95)
+    image, _ = next(iter(load_celeba(celeba).train))
+    assert image.shape == (32, 32, 3) and image.numpy().min() > 0.9
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda payload: b"not a picture", lambda payload: payload[:700], lambda payload: b""]
+)
+def test_an_image_is_read_when_asked_for_and_named_if_it_is_damaged(celeba, damage):
+    path = celeba / "img_align_celeba" / NAMES[2]
+    path.write_bytes(damage(path.read_bytes()))
+    train = iter(load_celeba(celeba).train)
+    next(train), next(train)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{path} is no JPEG"):
+        next(train)
+
+
+def replace(file, old, new):
+    def damage(folder):
+        text = (folder / file).read_text()
+        assert old in text
+        (folder / file).write_text(text.replace(old, new))
+
+    return damage
+
+
+def rename(name):
+    return lambda folder: (folder / name).rename(folder / "elsewhere")
+
+
+LIST, PARTITION = "list_attr_celeba.txt", "list_eval_partition.txt"
+
+
+@pytest.mark.parametrize(
+    ("damage", "error", "message"),
+    [
+        (lambda folder: folder.rename(folder.with_name("b")), FileNotFoundError, "no .*/celeba: give the folder that"),
+        (rename("img_align_celeba"), FileNotFoundError, "no .*/img_align_celeba: give the folder that holds"),
+        (rename(LIST), FileNotFoundError, f"no .*{LIST}: give"),
+        (rename(PARTITION), FileNotFoundError, f"no .*{PARTITION}: give"),
+        (replace(LIST, "10\n", "12\n"), ValueError, f"{LIST} has 10 images from line 3 on, but line 1.* is '12'"),
+        (replace(LIST, "10\n", "ten\n"), ValueError, f"{LIST} has 10 images .* is 'ten'"),
+        (replace(LIST, "000004.jpg  1", "000004.jpg  0"), ValueError, f"{LIST}, line 6: '000004.jpg  0.*3 values out"),
+        (replace(LIST, "000004.jpg  1", "000004.jpg"), ValueError, f"{LIST}, line 6: '000004.jpg.*3 values out of"),
+        (replace(LIST, "000004.jpg", "000003.jpg"), ValueError, f"{LIST}, line 6: '000003.jpg.*not a new file name"),
+        (replace(LIST, "Smiling", ""), ValueError, f"{LIST}, line 3: .*2 values"),
+        (replace(PARTITION, "000004.jpg 0", "000004.jpg 3"), ValueError, f"{PARTITION}, line 4: .*out of 0, 1, 2"),
+        (replace(PARTITION, "000004.jpg 0\n", "\n"), ValueError, f"{PARTITION}, line 4: ''"),
+        (replace(PARTITION, "000004.jpg 0\n", ""), ValueError, f"{LIST} .* not in .*{PARTITION}: 1, .* 000004.jpg"),
+        (replace(PARTITION, "000004", "000014"), ValueError, f"{LIST} .* not in .*{PARTITION}: 1, .* 000004.jpg"),
+        (replace(PARTITION, "10.jpg 2\n", "10.jpg 2\nx 0"), ValueError, f"{PARTITION} .* not in .*{LIST}: 1, .* x"),
+        (replace(PARTITION, "jpg 1", "jpg 0"), ValueError, f"{PARTITION} has no image for the validation split"),
+        (rename("img_align_celeba/000007.jpg"), FileNotFoundError, f"{LIST} .* not in .*celeba: 1, .* 000007.jpg"),
+        (lambda folder: (folder / LIST).write_bytes(b""), ValueError, f"{LIST} is empty"),
+        (lambda folder: (folder / PARTITION).write_text("\n \n"), ValueError, f"{PARTITION} is empty"),
+        (lambda folder: (folder / LIST).write_bytes(b"\xff\xd8\xff"), ValueError, f"{LIST} is no text"),
+        (lambda folder: (folder / LIST).write_text("0"), ValueError, f"{PARTITION} lists images that are not in"),
+    ],
+)
+def test_a_damaged_celeba_is_explained(celeba, damage, error, message):
+    damage(celeba)
+    with pytest.raises(error, match=message) as caught:
+        load_celeba(celeba)
+    assert CELEBA_URL in str(caught.value)
