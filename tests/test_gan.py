@@ -11,6 +11,9 @@ from utils.gan import (
     GAN,
     LOSSES,
     ConditionalGAN,
+    MinibatchStandardDeviation,
+    dcgan_discriminator,
+    dcgan_generator,
     dense_discriminator,
     dense_generator,
     hinge,
@@ -141,6 +144,53 @@ def test_parts_run_in_training_mode():
     assert np.array_equal(np.shape(model.averaged_generator.layers[1].moving_mean), (2,))
 
 
+def test_the_penalty_is_half_gamma_times_the_squared_gradient_of_the_logit():
+    """A linear discriminator w x + b has the gradient w, so the penalty adds γ w to that of its loss."""
+    moved = []
+    for gradient_penalty in (0.0, 3.0):
+        keras.utils.set_random_seed(0)
+        discriminator = keras.Sequential([keras.Input((2,)), layers.Dense(1)], name="discriminator")
+        model = GAN(dense_generator(2, (4,), (2,)), discriminator, 2, gradient_penalty=gradient_penalty, seed=0)
+        before = discriminator.get_weights()
+        model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.1))
+        model.train_on_batch(points(63))
+        moved.append([a - b for a, b in zip(discriminator.get_weights(), before, strict=True)])
+    without, with_penalty = moved
+    assert with_penalty[0] - without[0] == pytest.approx(-0.1 * 3 * before[0], abs=1e-5)
+    assert with_penalty[1] == pytest.approx(without[1])
+
+
+def test_minibatch_standard_deviation_tells_a_batch_of_twins():
+    layer = MinibatchStandardDeviation()
+    varied = np.float32([[0, 10], [2, 10], [4, 10]])  # standard deviations 1.633 and 0
+    told, told_of_twins = layer(varied).numpy(), layer(varied[[1, 1, 1]]).numpy()
+    assert told[:, :2] == pytest.approx(varied)
+    assert told[:, 2] == pytest.approx(np.sqrt(8 / 3) / 2, abs=1e-3)
+    assert told_of_twins[:, 2] == pytest.approx(0, abs=1e-3)
+    assert layer.compute_output_shape((None, 2)) == (None, 3)
+
+
+def test_dcgan_parts_have_the_shapes_that_they_name():
+    generator, discriminator = dcgan_generator(5, (8, 4)), dcgan_discriminator((4, 8))
+    model = compiled(GAN(generator, discriminator, 5, seed=0))
+    assert generator.output_shape == (None, 28, 28, 1) and discriminator.output_shape == (None, 1)
+    model.fit(np.random.default_rng(0).random((20, 28, 28, 1), np.float32), batch_size=8, verbose=0)
+    samples = model.sample(3)
+    assert samples.shape == (3, 28, 28, 1) and samples.min() >= 0 and samples.max() <= 1
+
+
+def test_half_precision_scales_both_losses():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = compiled(plane())
+        assert isinstance(model.generator_optimizer, keras.optimizers.LossScaleOptimizer)
+        model.fit(points(512), batch_size=32, epochs=3, verbose=0)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert int(model.generator_optimizer.iterations) == int(model.discriminator_optimizer.iterations) == 48
+    assert np.isfinite(model.sample(10)).all()
+
+
 def test_same_seed_same_weights():
     first, second = (compiled(plane()) for _ in range(2))
     for model in (first, second):
@@ -224,6 +274,7 @@ def test_two_devices_learn_what_one_does():
         (lambda: GAN(dense_generator(2, (4,), (14, 14, 1)), dense_discriminator(), 2), "make them the same"),
         (lambda: GAN(dense_generator(2, (4,), (2,)), dense_generator(2, (4,), (3,)), 2), "one logit"),
         (lambda: plane(averaging=1), "averaging is 1"),
+        (lambda: plane(gradient_penalty=-1), "gradient_penalty is -1"),
         (lambda: compiled(plane(), loss="wasserstein"), "choose one of minimax, non_saturating, hinge"),
         (lambda: plane().compile(*[keras.optimizers.Adam()] * 2), "an optimizer each"),
         (lambda: compiled(plane()).fit(points(), np.zeros(130)), r"fit\(x\)"),

@@ -32,6 +32,31 @@ def test_shapes_that_would_broadcast_are_refused(measure):
         measure(np.zeros((2, 28, 28, 1)), np.zeros((28, 28, 1)))
 
 
+def test_precision_punishes_bad_samples_and_recall_missing_ones():
+    random = np.random.default_rng(0)
+    real = np.concatenate([random.normal(0, 1, (1_500, 4)), random.normal(20, 1, (1_500, 4))])
+    same = np.concatenate([random.normal(0, 1, (1_500, 4)), random.normal(20, 1, (1_500, 4))])
+    precision, recall = metrics.precision_recall(real, same)
+    assert precision > 0.9 and recall > 0.9
+    half = np.concatenate([same[:1_500], random.normal(-20, 1, (1_500, 4))])  # one kind is missing, another is wrong
+    assert metrics.precision_recall(real, half) == pytest.approx((precision / 2, recall / 2), abs=0.03)
+    assert metrics.precision_recall(real, real) == (1, 1)
+
+
+def test_a_ball_reaches_to_the_neighbour_that_was_asked_for():
+    real, generated = np.array([[0.0], [1.0], [3.0]]), np.array([[-0.9], [4.5], [100.0]])
+    assert metrics.precision_recall(real, generated, neighbours=1)[0] == pytest.approx(2 / 3)  # radii 1, 1 and 2
+    assert metrics.precision_recall(real, generated + 2.6, neighbours=2)[0] == pytest.approx(1 / 3)  # radii 3, 2 and 3
+
+
+@pytest.mark.parametrize(
+    ("generated", "message"), [(np.zeros((9, 3)), "same classifier"), (np.zeros((3, 2)), "3 vectors have no 3 neigh")]
+)
+def test_precision_refuses_what_has_no_balls(generated, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.precision_recall(np.zeros((9, 2)), generated)
+
+
 def test_frechet_distance_of_shifted_and_of_scaled_gaussians_is_the_closed_form():
     features = np.random.default_rng(0).normal(size=(5_000, 8))
     assert metrics.frechet_distance(features, features) == pytest.approx(0, abs=1e-9)

@@ -154,3 +154,13 @@ def test_colour_images_are_drawn_in_colour():
     grid = plotting.manifold_grid(red.reshape(2, 2, 8, 8, 3), np.array([0, 1]), np.array([0, 1]), axis_names="ab")
     assert (pictures(grid)[0].get_array()[:, :, :2] == [1, 0]).all()
     assert (grid.axes[0].get_xlabel(), grid.axes[0].get_ylabel()) == ("a", "b")
+
+
+def test_point_panels_share_their_axes_and_count_what_lies_outside():
+    inside, astray = np.zeros((5, 2)), np.array([[0.0, 0.0], [3.0, 0.0], [0.0, -4.0]])
+    figure = plotting.point_panels({"data": inside, "samples": astray}, limit=2)
+    data, samples, *empty = figure.axes
+    assert [data.get_title(), samples.get_title()] == ["data", "samples"] and not any(a.get_visible() for a in empty)
+    assert data.get_xlim() == samples.get_ylim() == (-2, 2)
+    assert [text.get_text() for text in samples.texts] == ["2 outside"] and not data.texts
+    assert data.get_xlabel() and data.get_ylabel() and samples.get_xlabel()

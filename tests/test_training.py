@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from utils import runtime, training
 from utils.autoencoders import Autoencoder, dense_decoder, dense_encoder
+from utils.gan import GAN, dense_discriminator, dense_generator
 from utils.training import fit_or_load
 
 
@@ -49,6 +50,39 @@ def test_the_file_has_the_weights_in_half_precision_and_nothing_else(pretrained)
         arrays = [file[key] for key in file.files]
     assert [array.shape for array in arrays] == [weight.shape for weight in pretrained.weights]
     assert all(array.dtype == np.float16 for array in arrays)
+
+
+def game(images, discriminator_rate=1e-3, loss="non_saturating", pictures=True):
+    """A GAN of digits trained for two epochs, or loaded, with a snapshot after each."""
+    keras.utils.set_random_seed(0)
+    model = GAN(dense_generator(3, (8,)), dense_discriminator(hidden=(8,)), 3, seed=0)
+    model.compile(keras.optimizers.Adam(1e-3), keras.optimizers.Adam(discriminator_rate), loss=loss)
+    snapshot = (lambda: model.sample(4)) if pictures else None
+    return model, fit_or_load(model, images, name="game", epochs=2, batch_size=32, snapshot=snapshot)
+
+
+def test_a_gan_is_loaded_with_its_snapshots(images, capsys):
+    runtime.session.mode, runtime.session.dataset, runtime.session.dataset_checksum = "retrain", "MNIST", "abc"
+    trained, first = game(images)
+    assert first.snapshots.shape == (2, 4, 28, 28, 1) and first.snapshots.dtype == np.uint8
+    assert np.abs(first.snapshots[-1] - 255 * trained.sample(4)).max() < 1  # half precision rounds the weights
+    runtime.session.mode = "standard"
+    loaded, second = game(images)
+    assert second.loaded and (second.snapshots == first.snapshots).all()
+    assert all(map(np.array_equal, loaded.get_weights(), trained.get_weights()))
+    for change, words in (({"discriminator_rate": 2e-3}, "discriminator_optimizer"), ({"loss": "hinge"}, "loss")):
+        assert not game(images, **change)[1].loaded
+        assert words in capsys.readouterr().out
+
+
+def test_weights_without_snapshots_will_not_do_where_they_are_asked_for(images, capsys):
+    runtime.session.mode, runtime.session.dataset, runtime.session.dataset_checksum = "retrain", "MNIST", "abc"
+    trained, _ = game(images, pictures=False)
+    runtime.session.mode = "standard"
+    again, training_ = game(images)
+    assert not training_.loaded and "no snapshots" in capsys.readouterr().out
+    for a, b in zip(trained.get_weights(), again.get_weights(), strict=True):
+        assert b == pytest.approx(a, abs=2e-3)  # it began anew, and not from the weights in the file
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from utils.vae import (
     gaussian_log_likelihood,
     importance_weighted_log_likelihood,
     kl_divergence,
+    latent_path,
 )
 
 
@@ -145,14 +146,15 @@ def test_interpolation_goes_from_one_image_to_the_other(images, spherical):
 
 
 def test_the_spherical_way_keeps_its_distance_from_the_origin():
-    identity = keras.Sequential([keras.Input((3,)), layers.Dense(6, kernel_initializer="zeros")])
-    identity.set_weights([np.hstack([np.eye(3), np.zeros((3, 3))]), np.zeros(6)])
-    decoder = keras.Sequential([keras.Input((3,)), layers.Activation("linear")])
-    model = VAE(identity, decoder, likelihood="gaussian")
-    start, end = np.float32([2, 0, 0]), np.float32([0, 2, 0])
-    assert np.linalg.norm(model.interpolate(start, end, spherical=True), axis=1) == pytest.approx(2, abs=1e-5)
-    assert np.linalg.norm(model.interpolate(start, end), axis=1).min() == pytest.approx(2**0.5, abs=0.02)
-    assert model.interpolate(start, start, spherical=True) == pytest.approx(np.tile(start, (10, 1)), abs=1e-5)
+    starts, ends = np.float32([[2, 0, 0], [2, 0, 0]]), np.float32([[0, 2, 0], [2, 0, 0]])
+    arc, line = (latent_path(starts, ends, 10, spherical) for spherical in (True, False))
+    assert arc.shape == line.shape == (10, 2, 3)
+    assert np.linalg.norm(arc, axis=-1) == pytest.approx(2, abs=1e-5)
+    assert np.linalg.norm(line[:, 0], axis=1).min() == pytest.approx(2**0.5, abs=0.02)
+    assert arc[:, 1] == pytest.approx(np.tile(starts[1], (10, 1)), abs=1e-5)  # from a place to itself there is no arc
+    angles = np.arctan2(arc[:, 0, 1], arc[:, 0, 0])
+    assert np.diff(angles) == pytest.approx(np.pi / 18, abs=1e-5)
+    assert latent_path(starts[0], ends[0], 10, spherical=True) == pytest.approx(arc[:, 0])
 
 
 def linear_gaussian(stretch=1.0):

@@ -3,9 +3,19 @@
 import numpy as np
 import tensorflow as tf
 from skimage.morphology import skeletonize
-from sklearn.metrics import mutual_info_score
+from sklearn.metrics import mutual_info_score, pairwise_distances
+from sklearn.neighbors import NearestNeighbors
 
-__all__ = ["frechet_distance", "mutual_information_gap", "psnr", "slant", "sse", "ssim", "stroke_width"]
+__all__ = [
+    "frechet_distance",
+    "mutual_information_gap",
+    "precision_recall",
+    "psnr",
+    "slant",
+    "sse",
+    "ssim",
+    "stroke_width",
+]
 
 BINS = 20  # of mutual_information_gap, as in Locatello et al. 2019
 
@@ -69,6 +79,36 @@ def frechet_distance(features_a: np.ndarray, features_b: np.ndarray) -> float:
     root_a = (vectors * np.sqrt(values.clip(0))) @ vectors.T
     root = np.sqrt(np.linalg.eigvalsh(root_a @ cov_b @ root_a).clip(0)).sum()
     return float(max(0.0, np.square(mean_a - mean_b).sum() + np.trace(cov_a) + np.trace(cov_b) - 2 * root))
+
+
+def precision_recall(real: np.ndarray, generated: np.ndarray, neighbours: int = 3) -> tuple[float, float]:
+    """Improved precision and recall of generated images, each in 0..1 (Kynkäänniemi et al. 2019, equations 1 and 2).
+
+    Each set of feature vectors is taken as the union of balls, around each vector as far as its `neighbours`-th nearest
+    of the same set. Precision is the share of generated vectors that lie in the real set: are they good? Recall is the
+    share of real ones that lie in the generated set: are all kinds there?
+
+    Args:
+        real, generated: features (n, d) and (m, d). The more, the finer: compare only scores of the same n and m.
+
+    Raises:
+        ValueError: the sets have features of different length, or one has no more vectors than `neighbours`.
+    """
+    if real.shape[1:] != generated.shape[1:]:
+        raise ValueError(f"Features have shapes {real.shape} and {generated.shape}: use the same classifier.")
+    if (fewest := min(len(real), len(generated))) <= neighbours:
+        raise ValueError(f"{fewest} vectors have no {neighbours} neighbours each: give more images.")
+    return _share_within(generated, real, neighbours), _share_within(real, generated, neighbours)
+
+
+def _share_within(points, centres, neighbours) -> float:
+    """The share of points that lie in a ball around one of the centres."""
+    nearest = NearestNeighbors(n_neighbors=neighbours + 1, algorithm="brute").fit(centres)
+    radii = nearest.kneighbors(centres)[0][:, -1]  # the nearest of a centre is itself
+    found = 0
+    for start in range(0, len(points), 1_000):  # a matrix of all distances would take gigabytes
+        found += (pairwise_distances(points[start : start + 1_000], centres) <= radii).any(axis=1).sum()
+    return float(found / len(points))
 
 
 def mutual_information_gap(codes: np.ndarray, factors: dict[str, np.ndarray]) -> dict[str, float]:

@@ -28,6 +28,7 @@ __all__ = [
     "latent_scatter",
     "lines",
     "manifold_grid",
+    "point_panels",
     "reconstructions",
     "training_curves",
 ]
@@ -227,6 +228,30 @@ def arrows(starts, ends, background=None):
     way = np.asarray(ends) - starts
     axis.quiver(*np.transpose(starts), *way.T, angles="xy", scale_units="xy", scale=1, width=0.003, color=PALETTE[0])
     axis.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+    plt.close(figure)
+    return figure
+
+
+def point_panels(panels: dict[str, np.ndarray], limit, columns=4):
+    """Points in the plane (n, 2), each set in a square panel under its name; all axes end at ±limit.
+
+    A caption in the panel's corner counts the points that lie outside, if there are any.
+    """
+    rows = -(-len(panels) // columns)
+    size = WIDTH, 1.1 * rows * WIDTH / columns
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    for axis, (name, points) in zip(axes.flat, panels.items(), strict=False):
+        axis.scatter(*np.transpose(points), s=2, alpha=0.3, color=PALETTE[0], linewidths=0, rasterized=True)
+        if outside := int((np.abs(points) > limit).any(axis=1).sum()):
+            axis.text(0.03, 0.03, f"{outside} outside", transform=axis.transAxes, fontsize=8)
+        axis.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+        axis.set_title(name, fontsize=9)
+    for axis in axes[-1]:
+        axis.set_xlabel("$x_1$")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("$x_2$")
     plt.close(figure)
     return figure
 

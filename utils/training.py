@@ -16,6 +16,7 @@ import tensorflow as tf
 from IPython import get_ipython
 from IPython.display import display
 
+from utils.gan import GAN
 from utils.runtime import COURSE, session, write_atomically
 
 __all__ = ["Training", "cosine", "fit_or_load", "load", "steps_of", "study"]
@@ -47,10 +48,11 @@ class Training:
     history: dict[str, list[float]]  # metric -> value after each epoch, as Keras's History has it
     seconds: float  # of the training, wherever it took place
     loaded: bool
+    snapshots: np.ndarray | None = None  # what `snapshot` returned after each epoch: uint8 (epochs, ...)
 
 
 def fit_or_load(
-    model, x, y=None, *, epochs, name=None, batch_size=None, validation_data=None, callbacks=()
+    model, x, y=None, *, epochs, name=None, batch_size=None, validation_data=None, callbacks=(), snapshot=None
 ) -> Training:
     """Train a compiled model on x (or on pairs x, y), or load its weights from data/pretrained.
 
@@ -67,12 +69,14 @@ def fit_or_load(
         model: compiled and built Keras model.
         x, y, batch_size, epochs, validation_data, callbacks: as for `keras.Model.fit`.
         name: of the pretrained file, such as "01_ae30"; None for a light model.
+        snapshot: function without arguments that returns images (n, ...) in [0, 1]. It is called after each epoch, and
+            the pretrained file keeps what it returned, in bytes.
     """
     if not tf.config.list_physical_devices("GPU"):
         model.jit_compile = False  # Keras's default is XLA, which on a CPU compiles for seconds and gains nothing
     if name and session.mode == "standard":
         try:
-            training = load(model, name, epochs=epochs, batch_size=batch_size)
+            training = load(model, name, epochs=epochs, batch_size=batch_size, with_snapshots=snapshot is not None)
             print(f"{name}: loaded, trained for {epochs} epochs in {training.seconds:.0f} s. {_last(training)}")
             keras.utils.set_random_seed(session.seed)
             return training
@@ -84,6 +88,10 @@ def fit_or_load(
         epochs = 1
     # Loading weights leaves the layers' generators as they are, so training has to.
     generators = [(state, state.numpy()) for state in model.variables if state.name == "seed_generator_state"]
+    snapshots = []
+    if snapshot:
+        take = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: snapshots.append(_as_bytes(snapshot())))
+        callbacks = [*callbacks, take]
     progress = _Progress() if hasattr(get_ipython(), "kernel") else sys.stdout  # a terminal cannot update outputs
     start = time.perf_counter()
     with contextlib.redirect_stdout(progress):
@@ -100,7 +108,7 @@ def fit_or_load(
     for state, before in generators:
         state.assign(before)
     history = {metric: [float(value) for value in values] for metric, values in fitted.history.items()}
-    training = Training(history, seconds, loaded=False)
+    training = Training(history, seconds, loaded=False, snapshots=np.stack(snapshots) if snapshots else None)
     summary = (
         f"{name or model.name}: trained for {epochs} epoch{'s' * (epochs > 1)} in {seconds:.0f} s. {_last(training)}"
     )
@@ -131,6 +139,10 @@ class _Progress(io.TextIOBase):
         return len(text)
 
 
+def _as_bytes(images) -> np.ndarray:
+    return np.rint(255 * images).astype(np.uint8)
+
+
 def _last(training: Training) -> str:
     return ", ".join(f"{metric} {values[-1]:.4g}" for metric, values in training.history.items())
 
@@ -144,8 +156,9 @@ def _save(model, name: str, made_by: dict, training: Training) -> None:
         if not np.isfinite(half).all():
             raise ValueError(f"{name}: a weight is not finite in half precision, so nothing was written.")
         arrays.append(half)
+    pictures = {} if training.snapshots is None else {"snapshots": training.snapshots}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, *arrays)
+    np.savez_compressed(buffer, *arrays, **pictures)
     record = {
         **made_by,
         "history": training.history,
@@ -161,10 +174,10 @@ def _save(model, name: str, made_by: dict, training: Training) -> None:
         print(f"{name}: could not be written to data/pretrained ({error.strerror}); the model in memory is trained.")
 
 
-def load(model, name: str, *, epochs, batch_size) -> Training:
+def load(model, name: str, *, epochs, batch_size, with_snapshots=False) -> Training:
     """Give a compiled model the weights that a training with these hyperparameters has left in data/pretrained.
 
-    Raises ValueError or OSError, which say why that cannot be.
+    With `with_snapshots`, a file without them will not do. Raises ValueError or OSError, which say why that cannot be.
     """
     made_by = _made_by(model, epochs, batch_size)
     if not (PRETRAINED / f"{name}.json").is_file():
@@ -185,9 +198,13 @@ def load(model, name: str, *, epochs, batch_size) -> Training:
     if not intact:
         raise ValueError("the pretrained weights are damaged (their checksum differs)")
     with np.load(io.BytesIO(payload), allow_pickle=False) as file:
-        model.set_weights([file[key] for key in file.files])
+        arrays = dict(file)
+    snapshots = arrays.pop("snapshots", None)
+    if with_snapshots and snapshots is None:
+        raise ValueError("the pretrained file has no snapshots")
+    model.set_weights(list(arrays.values()))
     print(remarks, end="")
-    return Training(history, seconds, loaded=True)
+    return Training(history, seconds, loaded=True, snapshots=snapshots)
 
 
 def study(name: str, measure, settings: dict) -> dict:
@@ -268,15 +285,22 @@ def _check_same(made: dict, asked: dict) -> None:
 
 def _made_by(model, epochs, batch_size) -> dict:
     """What decides, apart from data and seed, which weights a training ends at."""
-    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # half precision wraps it
-    hyperparameters = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "loss": model.loss and _essence(keras.saving.serialize_keras_object(model.loss), {}),
-        "optimizer": type(optimizer).__name__,
-        **_essence(optimizer.get_config(), {}),
-    }
+    hyperparameters = {"epochs": epochs, "batch_size": batch_size}
+    if isinstance(model, GAN):
+        hyperparameters |= {
+            "loss": model.adversarial_loss,
+            "generator_optimizer": _recipe(model.generator_optimizer),
+            "discriminator_optimizer": _recipe(model.discriminator_optimizer),
+        }
+    else:
+        loss = model.loss and _essence(keras.saving.serialize_keras_object(model.loss), {})
+        hyperparameters |= {"loss": loss, **_recipe(model.optimizer)}
     return {"architecture": _architecture(model), "hyperparameters": hyperparameters}
+
+
+def _recipe(optimizer) -> dict:
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # half precision wraps it
+    return {"optimizer": type(optimizer).__name__, **_essence(optimizer.get_config(), {})}
 
 
 def _architecture(model) -> str:

@@ -14,6 +14,7 @@ __all__ = [
     "gaussian_log_likelihood",
     "importance_weighted_log_likelihood",
     "kl_divergence",
+    "latent_path",
 ]
 
 LOG_VAR_BOUND = 12.0  # a standard deviation is between e^-6 and e^6, far beyond what any code needs
@@ -190,24 +191,30 @@ class VAE(EncoderDecoder):
         return self.decode(np.random.default_rng(seed).normal(size=(count, self.latent_dim)).astype(np.float32))
 
     def interpolate(self, start, end, steps=10, spherical=False) -> np.ndarray:
-        """Images (steps, ...) on the way between the codes of two images (28, 28, 1), ends included.
-
-        The way is straight; or spherical (Shoemake 1985): at constant angular speed, so that it keeps the distance from
-        the origin at which a normal prior in many dimensions has its mass.
-        """
-        a, b = self.encode(np.stack([start, end]))[0]
-        t = np.linspace(0, 1, steps, dtype=np.float32)[:, None]
-        weights = 1 - t, t
-        if spherical:
-            cosine = a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
-            angle = np.arccos(np.clip(cosine, -1, 1))
-            if 1e-4 < angle < np.pi - 1e-4:  # else both ways are the same, or there is no one shortest arc
-                weights = np.sin((1 - t) * angle) / np.sin(angle), np.sin(t * angle) / np.sin(angle)
-        return self.decode(weights[0] * a + weights[1] * b)
+        """Images (steps, ...) along the `latent_path` between the codes of two images (28, 28, 1), ends included."""
+        return self.decode(latent_path(*self.encode(np.stack([start, end]))[0], steps, spherical))
 
     def get_config(self):
         own = ("beta", "likelihood", "pixel_std", "warm_up_steps", "seed")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+
+
+def latent_path(start, end, steps=10, spherical=False) -> np.ndarray:
+    """Latent vectors on the way from `start` to `end`, both (latent_dim,) or (n, latent_dim): (steps, ...), with ends.
+
+    The way is straight; or spherical (Shoemake 1985): at constant angular speed, so that it keeps the distance from
+    the origin at which a normal prior in many dimensions has its mass.
+    """
+    t = np.linspace(0, 1, steps, dtype=np.float32).reshape(-1, *[1] * np.ndim(start))
+    weights = 1 - t, t
+    if spherical:
+        lengths = np.linalg.norm(start, axis=-1, keepdims=True) * np.linalg.norm(end, axis=-1, keepdims=True)
+        angle = np.arccos(np.clip(np.sum(start * end, axis=-1, keepdims=True) / lengths, -1, 1))
+        # Else both ways are the same, or there is no one shortest arc.
+        curved = (angle > 1e-4) & (angle < np.pi - 1e-4)
+        sine = np.where(curved, np.sin(angle), 1)
+        weights = [np.where(curved, np.sin(weight * angle) / sine, weight) for weight in weights]
+    return weights[0] * start + weights[1] * end
 
 
 def importance_weighted_log_likelihood(model, x, samples, seed=0, images_at_once=100, samples_at_once=50) -> np.ndarray:
