@@ -12,6 +12,8 @@ from utils.gan import (
     LOSSES,
     ConditionalGAN,
     MinibatchStandardDeviation,
+    conditional_discriminator,
+    conditional_generator,
     dcgan_discriminator,
     dcgan_generator,
     dense_discriminator,
@@ -170,13 +172,31 @@ def test_minibatch_standard_deviation_tells_a_batch_of_twins():
     assert layer.compute_output_shape((None, 2)) == (None, 3)
 
 
-def test_dcgan_parts_have_the_shapes_that_they_name():
-    generator, discriminator = dcgan_generator(5, (8, 4)), dcgan_discriminator((4, 8))
-    model = compiled(GAN(generator, discriminator, 5, seed=0))
+@pytest.mark.parametrize("kind", ["plain", "conditional"])
+def test_convolutional_parts_have_the_shapes_that_they_name_and_survive_a_file(kind, tmp_path):
+    images, labels = np.random.default_rng(0).random((20, 28, 28, 1), np.float32), np.arange(20) % 4
+    if kind == "plain":
+        parts, data = (dcgan_generator(5, 8, (8, 4)), dcgan_discriminator((4, 8), 8)), (images,)
+        model, asked = compiled(GAN(*parts, 5, gradient_penalty=0.1, seed=0)), 3
+    else:
+        parts = conditional_generator(5, 4, 8, (8, 4)), conditional_discriminator(4, (4, 8), 8)
+        model, data = compiled(ConditionalGAN(*parts, 5, 4, gradient_penalty=0.1, seed=0)), (images, labels)
+        asked = np.array([0, 3, 1])
+    generator, discriminator = parts
     assert generator.output_shape == (None, 28, 28, 1) and discriminator.output_shape == (None, 1)
-    model.fit(np.random.default_rng(0).random((20, 28, 28, 1), np.float32), batch_size=8, verbose=0)
-    samples = model.sample(3)
+    model.fit(*data, batch_size=8, verbose=0)
+    samples = model.sample(asked)
     assert samples.shape == (3, 28, 28, 1) and samples.min() >= 0 and samples.max() <= 1
+    model.save(tmp_path / "gan.keras")
+    assert np.array_equal(keras.models.load_model(tmp_path / "gan.keras").sample(asked), samples)
+
+
+def test_the_convolutional_generator_and_discriminator_hear_the_label():
+    keras.utils.set_random_seed(0)
+    z, image = np.ones((2, 5), np.float32), np.full((2, 28, 28, 1), 0.5, np.float32)
+    for part, given in ((conditional_generator(5), z), (conditional_discriminator(), image)):
+        told = part([given, np.array([3, 7])]).numpy()
+        assert np.abs(told[0] - told[1]).max() > 1e-4
 
 
 def test_half_precision_scales_both_losses():

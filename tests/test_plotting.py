@@ -158,9 +158,10 @@ def test_colour_images_are_drawn_in_colour():
 
 def test_point_panels_share_their_axes_and_count_what_lies_outside():
     inside, astray = np.zeros((5, 2)), np.array([[0.0, 0.0], [3.0, 0.0], [0.0, -4.0]])
-    figure = plotting.point_panels({"data": inside, "samples": astray}, limit=2)
-    data, samples, *empty = figure.axes
-    assert [data.get_title(), samples.get_title()] == ["data", "samples"] and not any(a.get_visible() for a in empty)
+    figure = plotting.point_panels({"data": inside, "samples": astray}, limit=2, marked=[(1, 0)])
+    data, samples = figure.axes
+    assert [data.get_title(), samples.get_title()] == ["data", "samples"]
+    assert [patch.center for patch in data.patches] == [(1, 0)]
     assert data.get_xlim() == samples.get_ylim() == (-2, 2)
     assert [text.get_text() for text in samples.texts] == ["2 outside"] and not data.texts
     assert data.get_xlabel() and data.get_ylabel() and samples.get_xlabel()

@@ -18,11 +18,18 @@ __all__ = [
     "LOSSES",
     "AdversarialLoss",
     "ConditionalGAN",
+    "MinibatchStandardDeviation",
+    "conditional_discriminator",
+    "conditional_generator",
+    "dcgan_discriminator",
+    "dcgan_generator",
     "dense_discriminator",
     "dense_generator",
+    "downsampling",
     "hinge",
     "minimax",
     "non_saturating",
+    "upsampling",
 ]
 
 
@@ -374,16 +381,20 @@ class MinibatchStandardDeviation(layers.Layer):
         return (input_shape[0], input_shape[1] + 1)
 
 
-def dcgan_generator(latent_dim, filters=(64, 32)):
+def dcgan_generator(latent_dim, hidden=256, filters=(32, 32)):
     """From z to an image of 7 × 7, and with transposed convolutions to 14 × 14 and 28 × 28 (Radford et al. 2016).
 
-    (batch, latent_dim) -> (batch, 28, 28, 1), in [0, 1].
+    (batch, latent_dim) -> (batch, 28, 28, 1), in [0, 1]. A hidden dense layer comes first.
     """
-    return keras.Sequential([keras.Input((latent_dim,)), *_upsampling(filters)], name="generator")
+    return keras.Sequential([keras.Input((latent_dim,)), *upsampling(hidden, filters)], name="generator")
 
 
-def _upsampling(filters):
+def upsampling(hidden, filters) -> list:
+    """The layers of a generator: (batch, n) -> (batch, 28, 28, 1)."""
     return [
+        layers.Dense(hidden, use_bias=False),
+        layers.BatchNormalization(),
+        layers.ReLU(),
         layers.Dense(7 * 7 * filters[0], use_bias=False),
         layers.BatchNormalization(),
         layers.ReLU(),
@@ -395,33 +406,36 @@ def _upsampling(filters):
     ]
 
 
-def dcgan_discriminator(filters=(32, 64)):
-    """Strided convolutions, and how much the batch varies: (batch, 28, 28, 1) -> (batch, 1)."""
-    stack = [keras.Input((28, 28, 1)), *_downsampling(filters), layers.Dense(1, dtype="float32")]
+def dcgan_discriminator(filters=(16, 32), hidden=256, input_shape=(28, 28, 1)):
+    """Convolutions with stride, a dense layer, and how much the batch varies: (batch, *input_shape) -> (batch, 1)."""
+    stack = [keras.Input(input_shape), *downsampling(filters, hidden), layers.Dense(1, dtype="float32")]
     return keras.Sequential(stack, name="discriminator")
 
 
-def _downsampling(filters):
+def downsampling(filters, hidden) -> list:
+    """The layers of a discriminator but for its last: (batch, 28, 28, ·) -> (batch, hidden + 1)."""
     return [
-        layers.Conv2D(filters[0], 5, 2, "same"),  # (batch, 14, 14, ·)
+        layers.Conv2D(filters[0], 4, 2, "same"),  # (batch, 14, 14, ·)
         layers.LeakyReLU(negative_slope=0.2),
-        layers.Conv2D(filters[1], 5, 2, "same"),  # (batch, 7, 7, ·)
+        layers.Conv2D(filters[1], 4, 2, "same"),  # (batch, 7, 7, ·)
         layers.LeakyReLU(negative_slope=0.2),
         layers.Flatten(),
+        layers.Dense(hidden),
+        layers.LeakyReLU(negative_slope=0.2),
         MinibatchStandardDeviation(),
     ]
 
 
-def conditional_generator(latent_dim, num_classes=10, filters=(64, 32)):
+def conditional_generator(latent_dim, num_classes=10, hidden=256, filters=(32, 32)):
     """As `dcgan_generator`, with the one-hot label beside z: z and labels (batch,) -> (batch, 28, 28, 1)."""
     z, label = keras.Input((latent_dim,)), keras.Input((), dtype="int32")
     image = layers.Concatenate()([z, layers.CategoryEncoding(num_classes, "one_hot")(label)])
-    for layer in _upsampling(filters):
+    for layer in upsampling(hidden, filters):
         image = layer(image)
     return keras.Model([z, label], image, name="generator")
 
 
-def conditional_discriminator(num_classes=10, filters=(32, 64)):
+def conditional_discriminator(num_classes=10, filters=(16, 32), hidden=256):
     """As `dcgan_discriminator`, told the label by projection: images and labels (batch,) -> (batch, 1).
 
     The logit is w · φ(x) + b + e(y) · φ(x) with features φ(x) and a learned vector e(y) for each label (Miyato and
@@ -429,7 +443,7 @@ def conditional_discriminator(num_classes=10, filters=(32, 64)):
     """
     image, label = keras.Input((28, 28, 1)), keras.Input((), dtype="int32")
     features = image
-    for layer in _downsampling(filters):
+    for layer in downsampling(filters, hidden):
         features = layer(features)
     judged = layers.Dense(1, dtype="float32")(features)
     told = layers.Dot(axes=1, dtype="float32")([layers.Embedding(num_classes, features.shape[-1])(label), features])

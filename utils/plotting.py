@@ -152,13 +152,13 @@ def clouds(means, stds, labels, title="", limit=None):
     return figure
 
 
-def density(codes, marked, labels=("codes", "marked")):
+def density(codes, marked, labels=("codes", "marked"), axis_names=("$z_1$", "$z_2$")):
     """How many of the codes (n, 2) lie in each cell of the plane, on a log scale, and `marked` points (m, 2)."""
     figure, axis = plt.subplots(figsize=(WIDTH * 0.7, WIDTH * 0.6))
     cells = axis.hexbin(*np.transpose(codes), gridsize=60, bins="log", cmap="viridis", mincnt=1, linewidths=0)
     axis.scatter(*np.transpose(marked), s=14, color=PALETTE[1], marker="x", linewidths=1, label=labels[1])
     figure.colorbar(cells, ax=axis, label=f"{labels[0]} in a cell")
-    axis.set(xlabel="$z_1$", ylabel="$z_2$")
+    axis.set(xlabel=axis_names[0], ylabel=axis_names[1])
     axis.grid(False)
     figure.legend(loc="outside upper center")
     plt.close(figure)
@@ -232,18 +232,22 @@ def arrows(starts, ends, background=None):
     return figure
 
 
-def point_panels(panels: dict[str, np.ndarray], limit, columns=4):
+def point_panels(panels: dict[str, np.ndarray], limit, marked=(), columns=4):
     """Points in the plane (n, 2), each set in a square panel under its name; all axes end at ±limit.
 
+    In each panel `marked` places (m, 2) are drawn as rings.
     A caption in the panel's corner counts the points that lie outside, if there are any.
     """
+    side, columns = WIDTH / columns, min(columns, len(panels))
     rows = -(-len(panels) // columns)
-    size = WIDTH, 1.1 * rows * WIDTH / columns
+    size = side * columns, 1.1 * side * rows
     figure, axes = plt.subplots(rows, columns, figsize=size, sharex=True, sharey=True, squeeze=False)
     for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     for axis, (name, points) in zip(axes.flat, panels.items(), strict=False):
-        axis.scatter(*np.transpose(points), s=2, alpha=0.3, color=PALETTE[0], linewidths=0, rasterized=True)
+        axis.scatter(*np.transpose(points), s=3, alpha=0.15, color=PALETTE[0], linewidths=0)
+        for place in marked:
+            axis.add_patch(Circle(place, 0.06 * limit, fill=False, color=PALETTE[1], linewidth=0.8))
         if outside := int((np.abs(points) > limit).any(axis=1).sum()):
             axis.text(0.03, 0.03, f"{outside} outside", transform=axis.transAxes, fontsize=8)
         axis.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
