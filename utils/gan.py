@@ -218,7 +218,8 @@ class GAN(keras.Model):
         real, condition = real[some], condition if condition is None else condition[some]
         with tf.GradientTape() as tape:
             tape.watch(real)
-            total = ops.sum(self._discriminate(real, condition))  # each image only moves its own logit
+            # Of the sum, for an image only moves its own logit (apart from what a layer mixes over the batch).
+            total = ops.sum(self._discriminate(real, condition))
         return 0.5 * self.gradient_penalty * ops.mean(sum_per_image(ops.square(tape.gradient(total, real))))
 
     def _move_average(self) -> None:
