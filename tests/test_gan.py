@@ -199,12 +199,15 @@ def test_the_convolutional_generator_and_discriminator_hear_the_label():
         assert np.abs(told[0] - told[1]).max() > 1e-4
 
 
-def test_half_precision_scales_both_losses():
+def test_half_precision_scales_both_losses_and_does_so_once(tmp_path):
     keras.config.set_dtype_policy("mixed_float16")
     try:
         model = compiled(plane())
-        assert isinstance(model.generator_optimizer, keras.optimizers.LossScaleOptimizer)
         model.fit(points(512), batch_size=32, epochs=3, verbose=0)
+        model.save(tmp_path / "gan.keras")
+        for scaled in (model, keras.models.load_model(tmp_path / "gan.keras")):
+            assert isinstance(scaled.generator_optimizer, keras.optimizers.LossScaleOptimizer)
+            assert isinstance(scaled.discriminator_optimizer.inner_optimizer, keras.optimizers.Adam)
     finally:
         keras.config.set_dtype_policy("float32")
     assert int(model.generator_optimizer.iterations) == int(model.discriminator_optimizer.iterations) == 48

@@ -141,7 +141,9 @@ class GAN(keras.Model):
             raise ValueError("Give generator and discriminator an optimizer each: one cannot count two games.")
         if self.dtype_policy.name == "mixed_float16":  # as Keras does for models with one optimizer
             generator_optimizer, discriminator_optimizer = (
-                keras.optimizers.LossScaleOptimizer(optimizer)
+                optimizer
+                if isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+                else keras.optimizers.LossScaleOptimizer(optimizer)
                 for optimizer in (generator_optimizer, discriminator_optimizer)
             )
         # XLA would leave out the check for numbers that are not finite.
