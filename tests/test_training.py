@@ -24,9 +24,14 @@ def train(model, images, name="tiny", epochs=2, batch_size=32):
 
 
 @pytest.fixture
-def pretrained(images):
-    """A model that a retrain run has written, on what counts as real data."""
+def retraining():
+    """A session in retrain mode, on what counts as real data."""
     runtime.session.mode, runtime.session.dataset, runtime.session.dataset_checksum = "retrain", "MNIST", "abc"
+
+
+@pytest.fixture
+def pretrained(images, retraining):
+    """A model that a retrain run has written."""
     model = compiled()
     train(model, images)
     runtime.session.mode = "standard"
@@ -61,8 +66,7 @@ def game(images, discriminator_rate=1e-3, loss="non_saturating", pictures=True):
     return model, fit_or_load(model, images, name="game", epochs=2, batch_size=32, snapshot=snapshot)
 
 
-def test_a_gan_is_loaded_with_its_snapshots(images, capsys):
-    runtime.session.mode, runtime.session.dataset, runtime.session.dataset_checksum = "retrain", "MNIST", "abc"
+def test_a_gan_is_loaded_with_its_snapshots(images, retraining, capsys):
     trained, first = game(images)
     assert first.snapshots.shape == (2, 4, 28, 28, 1) and first.snapshots.dtype == np.uint8
     assert np.abs(first.snapshots[-1] - 255 * trained.sample(4)).max() < 1  # half precision rounds the weights
@@ -75,8 +79,7 @@ def test_a_gan_is_loaded_with_its_snapshots(images, capsys):
         assert words in capsys.readouterr().out
 
 
-def test_weights_without_snapshots_will_not_do_where_they_are_asked_for(images, capsys):
-    runtime.session.mode, runtime.session.dataset, runtime.session.dataset_checksum = "retrain", "MNIST", "abc"
+def test_weights_without_snapshots_will_not_do_where_they_are_asked_for(images, retraining, capsys):
     trained, _ = game(images, pictures=False)
     runtime.session.mode = "standard"
     again, training_ = game(images)
@@ -219,9 +222,8 @@ def no_measurement():
 
 
 @pytest.fixture
-def studied():
+def studied(retraining):
     """A study that a retrain run has written."""
-    runtime.session.mode, runtime.session.dataset, runtime.session.dataset_checksum = "retrain", "MNIST", "abc"
     training.study("tiny", lambda: {"error": [1.5, 2.5]}, {"steps": 3, "rates": (1, 2)})
     runtime.session.mode = "standard"
 
