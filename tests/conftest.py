@@ -14,6 +14,7 @@ def fresh_session(monkeypatch, tmp_path):
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results.json")
     monkeypatch.setattr(training, "PRETRAINED", tmp_path / "pretrained")
     monkeypatch.setattr(training, "STUDIES", tmp_path / "studies")
+    monkeypatch.setattr(training, "CHECKPOINTS", tmp_path / "checkpoints")
     monkeypatch.setattr(data, "CACHE", tmp_path / "data" / "mnist.npz")
 
 

@@ -218,7 +218,7 @@ def test_corruptions_do_what_they_say():
         (lambda x: data.drop_pixels(x, 1.1, 0), "rate is 1.1"),
         (lambda x: data.add_salt_and_pepper(x, -0.5, 0), "rate is -0.5"),
         (lambda x: data.binarize(255 * x, 0), r"from 0 to 255.*scale the images into \[0, 1\]"),
-        (lambda x: data.dynamically_binarized(x - 1, 8, 0), "from -1 to 0"),
+        (lambda x: data.DynamicallyBinarized(x - 1, 8, 0), "from -1 to 0"),
     ],
 )
 def test_impossible_corruptions(call, words, images):
@@ -236,16 +236,18 @@ def test_binarization_keeps_the_mean(images):
 
 def test_dynamic_binarization_draws_anew_each_epoch(images):
     def epoch(batches):
-        return [batch.numpy() for batch in batches]
+        drawn = [batches[number] for number in range(len(batches))]
+        batches.on_epoch_end()
+        return drawn
 
-    batches = data.dynamically_binarized(images, 24, seed=0)
+    batches = data.DynamicallyBinarized(images, 24, seed=0)
     first, second = epoch(batches), epoch(batches)
     assert [len(batch) for batch in first] == [24, 24, 16]
     assert set(np.unique(np.concatenate(first))) == {0, 1}
-    one_image = data.dynamically_binarized(images[:1], 1, seed=0)
+    one_image = data.DynamicallyBinarized(images[:1], 1, seed=0)
     assert (epoch(one_image)[0] != epoch(one_image)[0]).any()
     assert any((a != b).any() for a, b in zip(first, second, strict=True))
-    again = data.dynamically_binarized(images, 24, seed=0)
+    again = data.DynamicallyBinarized(images, 24, seed=0)
     assert all((a == b).all() for a, b in zip(first, epoch(again), strict=True))
 
 

@@ -16,19 +16,18 @@ from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from utils.runtime import COURSE, STAND_IN, scaled, session, write_atomically
 from utils.synthetic import draw_digits
 
 __all__ = [
     "Digits",
+    "DynamicallyBinarized",
     "NoisyPairs",
     "add_gaussian_noise",
     "add_salt_and_pepper",
     "binarize",
     "drop_pixels",
-    "dynamically_binarized",
     "few_labels",
     "flat",
     "load_mnist",
@@ -231,20 +230,12 @@ def _check_rate(rate: float) -> None:
         raise ValueError(f"rate is {rate}: it is a share of the pixels, between 0 and 1.")
 
 
-class NoisyPairs(keras.utils.PyDataset):
-    """Shuffled batches of pairs (noisy, clean) for `fit`, with noise drawn anew in every epoch.
+class _DrawnAnew(keras.utils.PyDataset):
+    """Shuffled batches of images, of which `_drawn` makes something new in every epoch. The last one may be smaller."""
 
-    Args:
-        images: the clean ones, (n, 28, 28, 1).
-        noise: function (images, seed) -> noisy images of the same shape, such as
-            `lambda images, seed: drop_pixels(images, 0.5, seed)`.
-        batch_size: the last batch may be smaller.
-        seed: two data sets with the same seed give the same batches.
-    """
-
-    def __init__(self, images, noise, batch_size, seed, **kwargs):
+    def __init__(self, images, batch_size, seed, **kwargs):
         super().__init__(**kwargs)
-        self.images, self.noise, self.batch_size, self.seed = images, noise, batch_size, seed
+        self.images, self.batch_size, self.seed = images, batch_size, seed
         self.epoch = -1
         self.on_epoch_end()
 
@@ -256,8 +247,27 @@ class NoisyPairs(keras.utils.PyDataset):
         return -(-len(self.images) // self.batch_size)
 
     def __getitem__(self, batch):
-        clean = self.images[self.order[batch * self.batch_size : (batch + 1) * self.batch_size]]
-        return self.noise(clean, seed=(self.seed, self.epoch, batch)), clean
+        images = self.images[self.order[batch * self.batch_size : (batch + 1) * self.batch_size]]
+        return self._drawn(images, seed=(self.seed, self.epoch, batch))
+
+
+class NoisyPairs(_DrawnAnew):
+    """Shuffled batches of pairs (noisy, clean) for `fit`, with noise drawn anew in every epoch.
+
+    Args:
+        images: the clean ones, (n, 28, 28, 1).
+        noise: function (images, seed) -> noisy images of the same shape, such as
+            `lambda images, seed: drop_pixels(images, 0.5, seed)`.
+        batch_size: the last batch may be smaller.
+        seed: two data sets with the same seed give the same batches.
+    """
+
+    def __init__(self, images, noise, batch_size, seed, **kwargs):
+        super().__init__(images, batch_size, seed, **kwargs)
+        self.noise = noise
+
+    def _drawn(self, images, seed):
+        return self.noise(images, seed=seed), images
 
 
 def binarize(images: np.ndarray, seed: int) -> np.ndarray:
@@ -270,20 +280,21 @@ def binarize(images: np.ndarray, seed: int) -> np.ndarray:
     return (draw < images).astype(np.float32)
 
 
-def dynamically_binarized(images: np.ndarray, batch_size: int, seed: int) -> tf.data.Dataset:
-    """Dynamic binarization (Burda et al. 2016, section 5): shuffled batches, drawn anew in every epoch.
+class DynamicallyBinarized(_DrawnAnew):
+    """Dynamic binarization (Burda et al. 2016, section 5): shuffled batches for `fit`, drawn anew in every epoch.
 
-    Yields float32 (batch, 28, 28, 1) of zeros and ones; the last batch may be smaller. Two data sets with
-    the same seed yield the same batches. Raises ValueError for grey values outside [0, 1].
+    Args:
+        images: grey values in [0, 1], (n, 28, 28, 1). Others raise ValueError.
+        batch_size: the last batch may be smaller.
+        seed: two data sets with the same seed give the same batches.
     """
-    _check_grey(images)
 
-    def draw(batch, key):
-        return tf.cast(tf.random.stateless_uniform(tf.shape(batch), tf.stack([key, seed])) < batch, tf.float32)
+    def __init__(self, images, batch_size, seed, **kwargs):
+        _check_grey(images)
+        super().__init__(images, batch_size, seed, **kwargs)
 
-    batches = tf.data.Dataset.from_tensor_slices(images).shuffle(len(images), seed=seed).batch(batch_size)
-    keys = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
-    return tf.data.Dataset.zip(batches, keys).map(draw).prefetch(tf.data.AUTOTUNE)
+    def _drawn(self, images, seed):
+        return binarize(images, seed)
 
 
 def _check_grey(images: np.ndarray) -> None:

@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from utils.autoencoders import sum_per_image
+from utils.replicas import normal
 
 __all__ = [
     "GAN",
@@ -187,7 +188,7 @@ class GAN(keras.Model):
 
     def train_step(self, data):
         real, condition = self._unpack(data)
-        z = keras.random.normal((ops.shape(real)[0], self.latent_dim), seed=self.seed_generator)
+        z = normal((ops.shape(real)[0], self.latent_dim), self.seed_generator)
         loss = LOSSES[self.adversarial_loss]
         with tf.GradientTape(persistent=True) as tape:
             fake = self._generate(self.generator, z, condition, training=True)
@@ -322,6 +323,11 @@ class ConditionalGAN(GAN):
     def _discriminate(self, images, condition):
         return self.discriminator([images, condition], training=True)
 
+    def check_data(self, x, y=None) -> None:
+        """Raises ValueError for labels that are not classes."""
+        if y is not None:
+            self._check_labels(y)
+
     def _check_labels(self, labels) -> np.ndarray:
         labels = np.asarray(labels)
         if not np.issubdtype(labels.dtype, np.integer):
@@ -334,8 +340,7 @@ class ConditionalGAN(GAN):
         return labels
 
     def fit(self, x=None, y=None, *args, **kwargs):
-        if y is not None:
-            self._check_labels(y)
+        self.check_data(x, y)
         return super().fit(x, y, *args, **kwargs)
 
     def sample(self, labels, seed=0) -> np.ndarray:

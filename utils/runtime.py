@@ -68,7 +68,7 @@ class Session:
 session = Session()
 
 
-def setup(seed: int = 0, mode: str | None = None) -> None:
+def setup(seed: int = 0, mode: str | None = None, deterministic: bool = False) -> None:
     """Start a notebook: seed all generators, prepare the devices, print what was found.
 
     Args:
@@ -76,6 +76,8 @@ def setup(seed: int = 0, mode: str | None = None) -> None:
             without a seed is the exception; layers and models own their `SeedGenerator`.)
         mode: "standard", "retrain" or "quick" (see `MODES`); None reads the environment variable
             COURSE_MODE, and takes "standard" where it is not set.
+        deterministic: the same seed gives the same weights to the last bit, in every process on this machine.
+            Without it, sums that run in parallel may differ in their last digits. Slower, above all on a GPU.
 
     Raises:
         ValueError: the mode is unknown.
@@ -87,6 +89,8 @@ def setup(seed: int = 0, mode: str | None = None) -> None:
         raise ValueError(f"{source} is {mode!r}: choose one of {', '.join(MODES)}.")
     session.mode, session.seed = mode, seed
     keras.utils.set_random_seed(seed)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
 
     gpus = tf.config.list_physical_devices("GPU")
     details = [tf.config.experimental.get_device_details(gpu) for gpu in gpus]

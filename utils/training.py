@@ -16,13 +16,16 @@ import tensorflow as tf
 from IPython import get_ipython
 from IPython.display import display
 
+from utils.checkpoints import Checkpoint, Progress, shuffled_epochs
 from utils.gan import GAN
+from utils.replicas import copy_state, replicated, writes
 from utils.runtime import COURSE, session, write_atomically
 
 __all__ = ["Training", "cosine", "fit_or_load", "load", "steps_of", "study"]
 
 PRETRAINED = COURSE / "data" / "pretrained"
 STUDIES = COURSE / "data" / "studies"
+CHECKPOINTS = COURSE / "data" / "checkpoints"
 
 
 def cosine(peak: float, steps: int, warmup: int = 300):
@@ -52,7 +55,17 @@ class Training:
 
 
 def fit_or_load(
-    model, x, y=None, *, epochs, name=None, batch_size=None, validation_data=None, callbacks=(), snapshot=None
+    model,
+    x,
+    y=None,
+    *,
+    epochs,
+    name=None,
+    batch_size=None,
+    validation_data=None,
+    callbacks=(),
+    snapshot=None,
+    strategy=None,
 ) -> Training:
     """Train a compiled model on x (or on pairs x, y), or load its weights from data/pretrained.
 
@@ -61,6 +74,10 @@ def fit_or_load(
     weights without optimizer state, rounded in the model too, so that figures are those of the file).
     Without a name, as for models that train within a minute, it always trains. Quick mode trains for one
     epoch and neither reads nor writes.
+
+    A training with a name may be cut off at any moment: after each epoch it writes a checkpoint into data/checkpoints,
+    and the same call goes on from there and ends with the same weights. (A `tf.data.Dataset` cannot be set to an epoch:
+    a training on one starts anew. Callbacks start anew, too.)
 
     The generators are seeded before and after, and those of the model's layers set back to where they were, so that
     what follows does not depend on which it was.
@@ -71,6 +88,9 @@ def fit_or_load(
         name: of the pretrained file, such as "01_ae30"; None for a light model.
         snapshot: function without arguments that returns images (n, ...) in [0, 1]. It is called after each epoch, and
             the pretrained file keeps what it returned, in bytes.
+        strategy: a `tf.distribute.Strategy` to train under, on several devices or workers. The model may come from
+            outside of its scope. `batch_size` counts all replicas together; the last, partial batch of an epoch is left
+            out, since it could leave a replica without an image.
     """
     if not tf.config.list_physical_devices("GPU"):
         model.jit_compile = False  # Keras's default is XLA, which on a CPU compiles for seconds and gains nothing
@@ -88,41 +108,111 @@ def fit_or_load(
         epochs = 1
     # Loading weights leaves the layers' generators as they are, so training has to.
     generators = [(state, state.numpy()) for state in model.variables if state.name == "seed_generator_state"]
-    snapshots = []
-    if snapshot:
-        take = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: snapshots.append(_as_bytes(snapshot())))
-        callbacks = [*callbacks, take]
-    progress = _Progress() if hasattr(get_ipython(), "kernel") else sys.stdout  # a terminal cannot update outputs
-    start = time.perf_counter()
-    with contextlib.redirect_stdout(progress):
-        fitted = model.fit(
-            x,
-            y,
-            batch_size=batch_size,
-            epochs=epochs,
-            validation_data=validation_data,
-            callbacks=list(callbacks),
-            shuffle=not isinstance(x, tf.data.Dataset),  # which shuffles by itself, or not at all
-        )
-    seconds = time.perf_counter() - start
+    trained = replicated(model, strategy) if strategy else model
+    checkpoint = None
+    if name and session.mode != "quick" and not isinstance(x, tf.data.Dataset):
+        checkpoint = Checkpoint(CHECKPOINTS / name, trained, _belongs_to(model, epochs, batch_size, len(x)))
+    progress = _resumed(checkpoint, name, strategy) if checkpoint else Progress()
+    report = _Report() if hasattr(get_ipython(), "kernel") else sys.stdout  # a terminal cannot update outputs
+    if progress.epochs < epochs:
+        after_epoch = _AfterEpoch(progress, snapshot, model, checkpoint if writes(strategy) else None)
+        data = {"x": x, "y": y, "batch_size": batch_size}
+        if name or strategy or not isinstance(x, np.ndarray):
+            data = _batches(x, y, batch_size, progress.epochs, epochs, strategy)
+        if check := getattr(model, "check_data", None):
+            check(x, y)
+        with contextlib.redirect_stdout(report):
+            trained.fit(
+                **data,
+                epochs=epochs,
+                initial_epoch=progress.epochs,
+                validation_data=validation_data,
+                callbacks=[*callbacks, after_epoch],
+            )
     for state, before in generators:
         state.assign(before)
-    history = {metric: [float(value) for value in values] for metric, values in fitted.history.items()}
-    training = Training(history, seconds, loaded=False, snapshots=np.stack(snapshots) if snapshots else None)
+    training = Training(progress.history, progress.seconds, False, np.stack(progress.snapshots) if snapshot else None)
     summary = (
-        f"{name or model.name}: trained for {epochs} epoch{'s' * (epochs > 1)} in {seconds:.0f} s. {_last(training)}"
+        f"{name or model.name}: trained for {epochs} epoch{'s' * (epochs > 1)} in {training.seconds:.0f} s. "
+        f"{_last(training)}"
     )
-    print(summary, file=progress)
-    if name and session.mode == "retrain":
+    print(summary, file=report)
+    if name and session.mode == "retrain" and writes(strategy):
         if session.comparable:
             _save(model, name, _made_by(model, epochs, batch_size), training)
         else:
             print(f"{name}: trained on {session.dataset}, so the pretrained file stays as it is.")
+    if checkpoint and writes(strategy):
+        checkpoint.remove()
     keras.utils.set_random_seed(session.seed)
     return training
 
 
-class _Progress(io.TextIOBase):
+def _belongs_to(model, epochs, batch_size, count) -> dict:
+    """What a checkpoint has to agree on with the training that would go on from it: all that decides its outcome."""
+    code = b"".join(path.read_bytes() for path in sorted(COURSE.glob("utils/*.py")))
+    return {
+        **_made_by(model, epochs, batch_size),
+        **_circumstances(),
+        "count": count,
+        "code": hashlib.sha256(code).hexdigest(),
+    }
+
+
+def _resumed(checkpoint: Checkpoint, name: str, strategy) -> Progress:
+    """The progress of the checkpoint, or none; one that is of no use is set aside."""
+    try:
+        progress = checkpoint.restore() or Progress()
+    except ValueError as error:
+        print(f"{name}: a checkpoint of this training is of no use, for {error}.")
+        if writes(strategy):
+            print(f"{name}: it is set aside as {checkpoint.set_aside().name} in data/checkpoints.")
+        return Progress()
+    if progress.epochs:
+        print(f"{name}: goes on after epoch {progress.epochs}, where it was cut off.")
+    return progress
+
+
+def _batches(x, y, batch_size, first, last, strategy) -> dict:
+    """The data arguments of `fit` for the epochs `first` to `last` - 1 of a training that may have been cut off."""
+    if isinstance(x, tf.data.Dataset | keras.utils.PyDataset):
+        if isinstance(x, keras.utils.PyDataset):
+            for _ in range(first):
+                x.on_epoch_end()
+        return {"x": x, "shuffle": False}  # it shuffles by itself, or not at all
+    arrays, batch_size = (x,) if y is None else (x, y), batch_size or 32  # as Keras has it
+    if len({len(array) for array in arrays}) > 1:
+        raise ValueError(f"x has {len(x)} examples and y has {len(y)}: they are pairs, so give as many of both.")
+    steps = len(x) // batch_size if strategy else steps_of(1, len(x), batch_size)
+    if not steps:
+        raise ValueError(f"batch_size is {batch_size}, but there are {len(x)} examples: choose at most so many.")
+    stream = shuffled_epochs(arrays, batch_size, session.seed, first, last, whole_batches=bool(strategy))
+    return {"x": stream, "steps_per_epoch": steps, "shuffle": False}
+
+
+class _AfterEpoch(keras.callbacks.Callback):
+    """The last callback of an epoch: keeps its figures and its snapshot, and writes the checkpoint."""
+
+    def __init__(self, progress, snapshot, original, checkpoint):
+        super().__init__()
+        self._progress, self._snapshot, self._original, self._checkpoint = progress, snapshot, original, checkpoint
+
+    def on_train_begin(self, logs=None):
+        self._start = time.perf_counter() - self._progress.seconds
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.model is not self._original:  # it trains in a copy
+            copy_state(self.model, self._original)
+        for metric, value in logs.items():
+            self._progress.history.setdefault(metric, []).append(float(value))
+        if self._snapshot:
+            self._progress.snapshots.append(_as_bytes(self._snapshot()))
+        self._progress.seconds = time.perf_counter() - self._start
+        if self._checkpoint:
+            self._checkpoint.save(self._progress)
+
+
+class _Report(io.TextIOBase):
     """Where Keras's progress bar goes in a notebook: one output, which shows the latest line and nothing else."""
 
     def __init__(self):

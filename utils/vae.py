@@ -6,6 +6,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from utils.autoencoders import EncoderDecoder, sum_per_image
+from utils.replicas import normal
 
 __all__ = [
     "VAE",
@@ -63,7 +64,7 @@ class Sampling(layers.Layer):
 
     def call(self, inputs):
         z_mean, z_log_var = inputs
-        epsilon = keras.random.normal(ops.shape(z_mean), seed=self.seed_generator)
+        epsilon = normal(ops.shape(z_mean), self.seed_generator)
         return z_mean + ops.exp(0.5 * z_log_var) * epsilon
 
     def get_config(self):
@@ -155,15 +156,18 @@ class VAE(EncoderDecoder):
         return gaussian_log_likelihood(x, outputs, self.pixel_std)
 
     def fit(self, x=None, *args, **kwargs):
-        self._check_pixels(x)
+        self.check_data(x)
         return super().fit(x, *args, **kwargs)
 
     def evaluate(self, x=None, *args, **kwargs):
-        self._check_pixels(x)
+        self.check_data(x)
         return super().evaluate(x, *args, **kwargs)
 
-    def _check_pixels(self, x) -> None:
-        """Where x is an array; what a dataset yields is the concern of its owner."""
+    def check_data(self, x, y=None) -> None:
+        """Raises ValueError for pixels that the likelihood does not know.
+
+        Where x is an array; what a dataset yields is the concern of its owner.
+        """
         if self.likelihood == "bernoulli" and isinstance(x, np.ndarray | tf.Tensor):
             least, most = float(ops.min(x)), float(ops.max(x))
             if not 0 <= least <= most <= 1:  # not a number is not in order either

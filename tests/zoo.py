@@ -1,0 +1,174 @@
+"""Every kind of model of the course, small, with something to learn from; and a program that tests run as a process.
+
+`python tests/zoo.py train FOLDER EPOCHS NAME ...` trains under each name, as a notebook does, says so after each epoch,
+and leaves the state in FOLDER/NAME.state.npz. `python tests/zoo.py load FOLDER NAME ...` loads saved models by their
+files alone and writes what they make of the inputs beside them.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import utils  # isort: skip
+
+import keras
+import numpy as np
+from keras import layers
+
+from utils import training
+from utils.autoencoders import (
+    Autoencoder,
+    convolutional_decoder,
+    convolutional_encoder,
+    dense_decoder,
+    dense_encoder,
+)
+from utils.data import DynamicallyBinarized, NoisyPairs, drop_pixels
+from utils.gan import (
+    GAN,
+    ConditionalGAN,
+    conditional_discriminator,
+    conditional_generator,
+    dcgan_discriminator,
+    dcgan_generator,
+    dense_discriminator,
+    dense_generator,
+)
+from utils.judge import untrained_classifier
+from utils.replicas import state_of
+from utils.stacking import stacked
+from utils.synthetic import draw_digits
+from utils.training import cosine
+from utils.vae import VAE
+
+
+def digits(count=96):
+    """Stand-in digits, float32 (count, 28, 28, 1), and their labels."""
+    drawn, labels, _ = draw_digits(count, seed=1)
+    return drawn[..., None].astype(np.float32) / 255, labels
+
+
+def adam():
+    return keras.optimizers.Adam(cosine(1e-3, 100, warmup=3))
+
+
+def with_one_optimizer(model):
+    model.compile(adam())
+    return model
+
+
+def with_two_optimizers(model):
+    model.compile(adam(), adam())
+    return model
+
+
+def two_blocks():
+    def block(shape, code):
+        up = [layers.Dense(int(np.prod(shape))), layers.Reshape(shape)]
+        return (
+            keras.Sequential([keras.Input(shape), layers.Flatten(), layers.Dense(code, "relu")]),
+            keras.Sequential([keras.Input((code,)), *up]),
+        )
+
+    return [block((28, 28, 1), 12), block((12,), 5)]
+
+
+def dense_vae(**options):
+    return with_one_optimizer(VAE(dense_encoder(6, (16,)), dense_decoder(3, (16,)), seed=0, **options))
+
+
+def dense_parts():
+    return dense_generator(3, (16,)), dense_discriminator(hidden=(16,), dropout=0.1)
+
+
+def dc_parts():
+    return dcgan_generator(3, 8, (4, 4)), dcgan_discriminator((4, 4), 8)
+
+
+def told_parts():
+    return conditional_generator(3, 10, 8, (4, 4)), conditional_discriminator(10, (4, 4), 8)
+
+
+BUILDERS = {
+    "autoencoder": lambda: with_one_optimizer(Autoencoder(dense_encoder(3, (16,)), dense_decoder(3, (16,)))),
+    "convolutional": lambda: with_one_optimizer(
+        Autoencoder(convolutional_encoder(3, (4, 4)), convolutional_decoder(3, (4, 4)), "cross_entropy")
+    ),
+    "denoising": lambda: with_one_optimizer(Autoencoder(dense_encoder(3, (16,)), dense_decoder(3, (16,)))),
+    "stacked": lambda: with_one_optimizer(stacked(two_blocks())),
+    "vae": lambda: dense_vae(warm_up_steps=5),
+    "vae_gaussian": lambda: dense_vae(likelihood="gaussian", pixel_std=0.5, beta=2.0),
+    "vae_binarized": dense_vae,
+    "gan": lambda: with_two_optimizers(GAN(*dense_parts(), 3, seed=0)),
+    "dcgan": lambda: with_two_optimizers(GAN(*dc_parts(), 3, gradient_penalty=0.1, seed=0)),
+    "cgan": lambda: with_two_optimizers(ConditionalGAN(*told_parts(), 3, 10, gradient_penalty=0.1, seed=0)),
+    "judge": untrained_classifier,
+}
+
+
+def build(name):
+    """A compiled model with seeded weights."""
+    keras.utils.set_random_seed(0)
+    return BUILDERS[name]()
+
+
+def lessons(name) -> dict:
+    """What `fit_or_load` needs besides: x, and y or batch_size where there is one."""
+    images, labels = digits()
+    if name == "denoising":
+        return {"x": NoisyPairs(images, lambda clean, seed: drop_pixels(clean, 0.5, seed), 32, seed=0)}
+    if name == "vae_binarized":
+        return {"x": DynamicallyBinarized(images, 32, seed=0)}
+    pairs = {"y": labels} if name in ("cgan", "judge") else {}
+    return {"x": images, **pairs, "batch_size": 32}
+
+
+def inputs(model, count=5):
+    """Something that the model takes, from a seeded generator."""
+    random = np.random.default_rng(0)
+    if isinstance(model, ConditionalGAN):
+        return [random.normal(size=(count, 3)).astype(np.float32), np.arange(count)]
+    if isinstance(model, GAN):
+        return random.normal(size=(count, 3)).astype(np.float32)
+    return digits(count)[0]
+
+
+def outputs(model, given) -> list[np.ndarray]:
+    """What the model makes of it, as arrays. The generators of its layers are set back before."""
+    for variable in model.variables:
+        if variable.name == "seed_generator_state":
+            variable.assign([7, 0])
+    return [np.asarray(output) for output in keras.tree.flatten(model(given, training=False))]
+
+
+class Say(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        print(f"epoch {epoch + 1}", flush=True)
+
+
+def train(folder, epochs, *names):
+    training.PRETRAINED = training.CHECKPOINTS = folder
+    utils.runtime.setup(seed=0, mode="standard", deterministic=True)
+    for name in names:
+        train_one(folder, int(epochs), name)
+
+
+def train_one(folder, epochs, name):
+    model = build(name)
+    given = lessons(name)
+    pictures = {"snapshot": lambda: model.sample(4)} if name == "gan" else {}
+    found = training.fit_or_load(model, **given, name=name, epochs=epochs, callbacks=[Say()], **pictures)
+    state = [np.asarray(variable) for variable in state_of(model)]
+    extra = {} if found.snapshots is None else {"snapshots": found.snapshots}
+    np.savez(folder / f"{name}.state.npz", *state, history=np.stack(list(found.history.values())), **extra)
+
+
+def load(folder, *names):
+    for name in names:
+        model = keras.models.load_model(folder / f"{name}.keras")
+        np.savez(folder / f"{name}.outputs.npz", *outputs(model, inputs(model)))
+
+
+if __name__ == "__main__":
+    {"train": train, "load": load}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
