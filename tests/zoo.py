@@ -1,7 +1,7 @@
 """Every kind of model of the course, small, with something to learn from; and a program that tests run as a process.
 
 `python tests/zoo.py train FOLDER EPOCHS NAME ...` trains under each name, as a notebook does, says so after each epoch,
-and leaves the state in FOLDER/NAME.state.npz. `python tests/zoo.py load FOLDER NAME ...` loads saved models by their
+and leaves the state in FOLDER/NAME.state.npz; with "devices" or "worker" in place of "train" under a strategy. `python tests/zoo.py load FOLDER NAME ...` loads saved models by their
 files alone and writes what they make of the inputs beside them.
 """
 
@@ -14,6 +14,7 @@ import utils  # isort: skip
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 from utils import training
@@ -79,7 +80,7 @@ def dense_vae(**options):
 
 
 def dense_parts():
-    return dense_generator(3, (16,)), dense_discriminator(hidden=(16,), dropout=0.1)
+    return dense_generator(3, (16,)), dense_discriminator(hidden=(16,))
 
 
 def dc_parts():
@@ -147,18 +148,32 @@ class Say(keras.callbacks.Callback):
         print(f"epoch {epoch + 1}", flush=True)
 
 
-def train(folder, epochs, *names):
+def train(folder, epochs, *names, strategy=None):
     training.PRETRAINED = training.CHECKPOINTS = folder
     utils.runtime.setup(seed=0, mode="standard", deterministic=True)
     for name in names:
-        train_one(folder, int(epochs), name)
+        train_one(folder, int(epochs), name, strategy)
 
 
-def train_one(folder, epochs, name):
+def train_on_two_devices(folder, epochs, *names):
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], 2 * [tf.config.LogicalDeviceConfiguration()]
+    )
+    train(folder, epochs, *names, strategy=tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+
+
+def train_as_a_worker(folder, epochs, *names):
+    """With the other workers that the environment variable TF_CONFIG names."""
+    train(folder, epochs, *names, strategy=tf.distribute.MultiWorkerMirroredStrategy())
+
+
+def train_one(folder, epochs, name, strategy):
     model = build(name)
     given = lessons(name)
     pictures = {"snapshot": lambda: model.sample(4)} if name == "gan" else {}
-    found = training.fit_or_load(model, **given, name=name, epochs=epochs, callbacks=[Say()], **pictures)
+    found = training.fit_or_load(
+        model, **given, name=name, epochs=epochs, callbacks=[Say()], strategy=strategy, **pictures
+    )
     state = [np.asarray(variable) for variable in state_of(model)]
     extra = {} if found.snapshots is None else {"snapshots": found.snapshots}
     np.savez(folder / f"{name}.state.npz", *state, history=np.stack(list(found.history.values())), **extra)
@@ -171,4 +186,6 @@ def load(folder, *names):
 
 
 if __name__ == "__main__":
-    {"train": train, "load": load}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
+    keras.config.disable_traceback_filtering()
+    programs = {"train": train, "devices": train_on_two_devices, "worker": train_as_a_worker, "load": load}
+    programs[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

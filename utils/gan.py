@@ -414,7 +414,7 @@ def upsampling(hidden, filters) -> list:
     ]
 
 
-def dcgan_discriminator(filters=(16, 32), hidden=256, input_shape=(28, 28, 1)):
+def dcgan_discriminator(filters=(16, 32), hidden=128, input_shape=(28, 28, 1)):
     """Convolutions with stride, a dense layer, and how much the batch varies: (batch, *input_shape) -> (batch, 1)."""
     stack = [keras.Input(input_shape), *downsampling(filters, hidden), layers.Dense(1, dtype="float32")]
     return keras.Sequential(stack, name="discriminator")
@@ -443,7 +443,7 @@ def conditional_generator(latent_dim, num_classes=10, hidden=256, filters=(32, 3
     return keras.Model([z, label], image, name="generator")
 
 
-def conditional_discriminator(num_classes=10, filters=(16, 32), hidden=256):
+def conditional_discriminator(num_classes=10, filters=(16, 32), hidden=128):
     """As `dcgan_discriminator`, told the label by projection: images and labels (batch,) -> (batch, 1).
 
     The logit is w · φ(x) + b + e(y) · φ(x) with features φ(x) and a learned vector e(y) for each label (Miyato and

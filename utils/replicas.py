@@ -1,5 +1,7 @@
 """Train one model on several devices or workers (tf.distribute): what Keras leaves to be done."""
 
+import contextlib
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -41,19 +43,31 @@ def state_of(model) -> list:
 
 
 def copy_state(source, target) -> None:
-    for variable, value in zip(state_of(target), state_of(source), strict=True):
-        variable.assign(value.numpy())
+    """Give a model, compiled as another one is, the other one's state."""
+    values = [variable.numpy() for variable in state_of(source)]
+    scope = target.distribute_strategy.scope if target.distribute_strategy else contextlib.nullcontext
+    with scope():
+        for variable, value in zip(state_of(target), values, strict=True):
+            variable.assign(value)
 
 
-def replicated(model, strategy):
-    """A copy of a compiled and built model, in the same state, that trains under the strategy."""
+def replicated(model, strategy, batch):
+    """A copy of a compiled and built model, in the same state, that trains under the strategy.
+
+    `batch` is some of what it will be trained on, (x,) or (x, y).
+    """
     with strategy.scope():
         copy = type(model).from_config(model.get_config())
         copy.compile_from_config(model.get_compile_config())
-        copy_state(model, copy)
     copy.jit_compile = model.jit_compile
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         copy.train_step, copy.test_step = _in_a_row(copy.train_step), _in_a_row(copy.test_step)
+    # Before `fit` Keras averages a batch over the replicas, to build loss and metrics from it. This fails for pairs where
+    # there are several workers, and for batches that do not divide evenly. So build them here, and leave that out.
+    if model.loss is not None:
+        copy.test_on_batch(*batch)
+    copy._maybe_symbolic_build = lambda **_: None
+    copy_state(model, copy)
     return copy
 
 

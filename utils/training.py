@@ -108,7 +108,7 @@ def fit_or_load(
         epochs = 1
     # Loading weights leaves the layers' generators as they are, so training has to.
     generators = [(state, state.numpy()) for state in model.variables if state.name == "seed_generator_state"]
-    trained = replicated(model, strategy) if strategy else model
+    trained = replicated(model, strategy, _some_of(x, y)) if strategy else model
     checkpoint = None
     if name and session.mode != "quick" and not isinstance(x, tf.data.Dataset):
         checkpoint = Checkpoint(CHECKPOINTS / name, trained, _belongs_to(model, epochs, batch_size, len(x)))
@@ -171,6 +171,14 @@ def _resumed(checkpoint: Checkpoint, name: str, strategy) -> Progress:
     if progress.epochs:
         print(f"{name}: goes on after epoch {progress.epochs}, where it was cut off.")
     return progress
+
+
+def _some_of(x, y) -> tuple:
+    """A batch of the training data."""
+    if isinstance(x, tf.data.Dataset | keras.utils.PyDataset):
+        batch = x[0] if isinstance(x, keras.utils.PyDataset) else next(iter(x))
+        return batch if isinstance(batch, tuple) else (batch,)
+    return (x[:1],) if y is None else (x[:1], y[:1])
 
 
 def _batches(x, y, batch_size, first, last, strategy) -> dict:
