@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lab train lint colab
+.PHONY: run test lab train bench lint colab
 
 run: .venv/ready
 	COURSE_MODE=standard $(BIN)/python -m tools.execute
@@ -20,6 +20,9 @@ lab: .venv/ready
 train: .venv/ready
 	COURSE_MODE=retrain $(BIN)/python -m tools.execute --in-place
 	$(BIN)/python -m tools.readme
+
+bench: .venv/ready
+	$(BIN)/python -m tools.bench
 
 colab: .venv/ready
 	$(BIN)/python -m tools.colab $(REPO) $(REF)

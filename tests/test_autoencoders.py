@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils import training
 from utils.autoencoders import (
     Autoencoder,
     convolutional_decoder,
@@ -154,18 +153,6 @@ def test_linear_data(images):
     )
 
 
-@pytest.mark.parametrize("build", [dense, convolutional])
-def test_save_and_load(build, images, tmp_path):
-    model = build(reconstruction_loss="cross_entropy")
-    model.compile("adam")
-    model.fit(images, verbose=0)
-    model.save(tmp_path / "m.keras")
-    loaded = keras.models.load_model(tmp_path / "m.keras")
-    assert (loaded.reconstruct(images) == model.reconstruct(images)).all()
-    assert training._architecture(loaded) == training._architecture(model)
-    assert loaded.evaluate(images, verbose=0) == pytest.approx(model.evaluate(images, verbose=0))
-
-
 def test_the_same_seed_gives_the_same_weights(images):
     trained = []
     for _ in range(2):
@@ -175,25 +162,3 @@ def test_the_same_seed_gives_the_same_weights(images):
         model.fit(images, epochs=2, verbose=0)
         trained.append(model.get_weights())
     assert all((a == b).all() for a, b in zip(*trained, strict=True))
-
-
-@pytest.mark.parametrize(
-    ("call", "words"),
-    [
-        (lambda: Autoencoder(dense_encoder(3), dense_decoder(4)), r"\(None, 3\).*\(None, 4\).*same latent_dim"),
-        (lambda: dense(reconstruction_loss="mse"), "reconstruction_loss is 'mse': choose 'squared_error'"),
-        (lambda: dense(output="tanh"), "output is 'tanh': choose"),
-        (lambda: dense(reconstruction_loss="cross_entropy", output="linear"), "needs output='sigmoid'"),
-        (lambda: sse(np.zeros((2, 3)), np.zeros((3,))), r"\(2, 3\).*\(3,\)"),
-    ],
-)
-def test_impossible_arguments(call, words):
-    with pytest.raises(ValueError, match=words):
-        call()
-
-
-def test_sample_weights_are_refused(images):
-    model = dense()
-    model.compile("sgd")
-    with pytest.raises(ValueError, match="sample_weight"):
-        model.fit(images, images, sample_weight=np.ones(64), verbose=0)

@@ -1,4 +1,4 @@
-"""The same training on one device, on two, and by two workers."""
+"""The same training on one device, on two, and by two workers, each in processes of their own."""
 
 import json
 import os
@@ -8,13 +8,95 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import zoo
 
-KINDS = ("autoencoder", "vae", "gan", "cgan", "judge")
+from utils.replicas import writes
+
+# Without batch normalization, which sees only its own replica's part of a batch, and without dropout.
+EXACT = ("autoencoder", "convolutional", "denoising", "vae", "gan")
+EPOCHS = 2
 
 
-def run(folder, *arguments, **environment):
-    command = [sys.executable, zoo.__file__, *map(str, arguments)]
-    return subprocess.Popen(
-        command, env={**os.environ, **environment}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+def start(program, folder, *names, **environment):
+    folder.mkdir()
+    command = [sys.executable, zoo.__file__, program, folder, str(EPOCHS), *names]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, env={**os.environ, **environment}, **pipes)
+
+
+def finish(*processes):
+    for process in processes:
+        printed, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, printed
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("replicas") / "alone"
+    finish(start("train", folder, *zoo.BUILDERS))
+    return folder
+
+
+def state(folder, name):
+    with np.load(folder / f"{name}.state.npz") as file:
+        return {key: array.astype(float) for key, array in file.items()}
+
+
+def assert_close(folder, other, name, tolerance=1e-5):
+    one, two = state(folder, name), state(other, name)
+    assert one.keys() == two.keys()
+    for key in one:
+        assert two[key] == pytest.approx(one[key], rel=tolerance, abs=tolerance), (name, key)
+
+
+def test_two_devices_train_as_one_does(alone, tmp_path):
+    finish(start("devices", tmp_path / "two", *zoo.BUILDERS))
+    for name in EXACT:
+        assert_close(alone, tmp_path / "two", name)
+    for name in set(zoo.BUILDERS) - set(EXACT):
+        one, two = (state(folder, name)["history"] for folder in (alone, tmp_path / "two"))
+        assert two == pytest.approx(one, rel=0.2, abs=0.2)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        return probe.getsockname()[1]
+
+
+def test_two_workers_train_as_one_does_and_only_the_first_writes(alone, tmp_path):
+    cluster = {"worker": [f"localhost:{free_port()}" for _ in range(2)]}
+    names, workers = ("autoencoder", "vae", "gan", "judge"), []
+    for index in range(2):
+        config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
+        workers.append(start("worker", tmp_path / str(index), *names, TF_CONFIG=config))
+    finish(*workers)
+    for name in names:
+        assert_close(tmp_path / "0", tmp_path / "1", name, tolerance=0)
+        if name in EXACT:
+            assert_close(alone, tmp_path / "0", name)
+
+
+class Resolver:
+    def __init__(self, task_type, task_id):
+        self.task_type, self.task_id = task_type, task_id
+
+
+class Strategy:
+    def __init__(self, *task):
+        self.cluster_resolver = Resolver(*task)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "expected"),
+    [
+        (None, True),
+        (tf.distribute.get_strategy(), True),
+        (Strategy("worker", 0), True),
+        (Strategy("worker", 1), False),
+        (Strategy("chief", 0), True),
+    ],
+)
+def test_one_worker_writes(strategy, expected):
+    assert writes(strategy) == expected

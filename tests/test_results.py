@@ -64,17 +64,3 @@ def test_the_table_has_measured_beside_reference(monkeypatch):
     runtime.session.dataset = "stand-in digits"
     results.table("01_autoencoder", headline="figure")
     assert "not comparable" in shown[1][0]
-
-
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        ({"value": float("nan")}, "finite"),
-        ({"better": "more"}, "choose 'lower' or 'higher'"),
-        ({"source": None}, "needs its source"),
-        ({"reference": None}, "source its reference"),
-    ],
-)
-def test_impossible_records(more, words):
-    with pytest.raises(ValueError, match=words):
-        record(**more)

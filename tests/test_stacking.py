@@ -79,13 +79,6 @@ def test_the_noise_acts_in_training_only(images, monkeypatch):
         assert np.array_equal(model(inputs[:1]), model(inputs[:1]))
 
 
-def test_a_stack_survives_saving(images, tmp_path):
-    model = stacked(dense_blocks())
-    model.save(tmp_path / "stack.keras")
-    loaded = keras.models.load_model(tmp_path / "stack.keras")
-    assert (loaded.reconstruct(images) == model.reconstruct(images)).all()
-
-
 def test_pretrained_blocks_are_loaded(images):
     runtime.session.mode, runtime.session.dataset = "retrain", "MNIST"
     blocks = dense_blocks()

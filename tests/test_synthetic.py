@@ -1,7 +1,6 @@
 import time
 
 import numpy as np
-import pytest
 from sklearn.svm import SVC
 
 from utils.synthetic import draw_digits
@@ -45,11 +44,6 @@ def test_factors_are_those_of_the_picture():
     assert np.corrcoef(leaning[ones], straight[ones])[0, 1] > 0.95
     area = factors["width"] * factors["size"]  # of a straight line
     assert np.corrcoef(images.mean(axis=(1, 2))[ones], area[ones])[0, 1] > 0.9
-
-
-def test_nothing_to_draw_is_an_error():
-    with pytest.raises(ValueError, match="at least one digit"):
-        draw_digits(0)
 
 
 def test_a_classifier_of_its_own_recognises_it():

@@ -207,18 +207,6 @@ def test_importance_weights_do_not_underflow(images):
     assert (estimate < -400).all()  # e^-400 is not a number in float32: nothing may leave the logarithm
 
 
-@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
-def test_round_trip_through_keras_file(images, tmp_path, likelihood):
-    model = dense(beta=0.5, likelihood=likelihood, pixel_std=0.7, warm_up_steps=10, seed=3)
-    model.compile(keras.optimizers.Adam(1e-3))
-    model.fit(images, verbose=0)
-    model.save(tmp_path / "vae.keras")
-    loaded = keras.models.load_model(tmp_path / "vae.keras")
-    assert training._architecture(loaded) == training._architecture(model)
-    assert np.array_equal(loaded.reconstruct(images), model.reconstruct(images))
-    assert np.array_equal(loaded.sample(5), model.sample(5))
-
-
 def test_weights_round_trip_through_pretrained_files(images, monkeypatch):
     monkeypatch.setattr(training.session, "mode", "retrain")
     models = [dense(seed=0), dense(seed=0)]
@@ -230,47 +218,3 @@ def test_weights_round_trip_through_pretrained_files(images, monkeypatch):
     assert np.array_equal(models[0].reconstruct(images), models[1].reconstruct(images))
     losses = [model.evaluate(images, verbose=0) for model in models]  # with the same draws, too
     assert losses[0] == losses[1]
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"beta": -1}, "beta is -1"),
-        ({"likelihood": "normal"}, "choose 'bernoulli' or 'gaussian'"),
-        ({"pixel_std": 0}, "pixel_std is 0"),
-        ({"warm_up_steps": -1}, "warm_up_steps is -1"),
-    ],
-)
-def test_impossible_arguments_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        dense(**options)
-
-
-def test_parts_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="a mean and a log-variance for each of 3 latents"):
-        VAE(dense_encoder(3, (4,)), dense_decoder(3, (4,)))
-    with pytest.raises(ValueError, match="make them the same"):
-        VAE(dense_encoder(6, (4,)), dense_decoder(3, (4,), output_shape=(14, 14, 1)))
-
-
-def test_pixels_outside_the_range_are_refused_under_bernoulli(images):
-    model = dense(seed=0)
-    model.compile(keras.optimizers.Adam(1e-3))
-    with pytest.raises(ValueError, match="divide by 255"):
-        model.fit(255 * images, verbose=0)
-    with pytest.raises(ValueError, match="divide by 255"):
-        model.evaluate(images - 1, verbose=0)
-    with pytest.raises(ValueError, match="divide by 255"):
-        model.fit(np.full_like(images, np.nan), verbose=0)
-
-
-def test_targets_are_refused(images):
-    model = dense(seed=0)
-    model.compile(keras.optimizers.Adam(1e-3))
-    with pytest.raises(ValueError, match="without targets"):
-        model.fit(images, images, verbose=0)
-
-
-def test_the_estimate_needs_a_sample(images):
-    with pytest.raises(ValueError, match="samples is 0"):
-        importance_weighted_log_likelihood(dense(), images, 0)

@@ -1,8 +1,9 @@
 """Every kind of model of the course, small, with something to learn from; and a program that tests run as a process.
 
 `python tests/zoo.py train FOLDER EPOCHS NAME ...` trains under each name, as a notebook does, says so after each epoch,
-and leaves the state in FOLDER/NAME.state.npz; with "devices" or "worker" in place of "train" under a strategy. `python tests/zoo.py load FOLDER NAME ...` loads saved models by their
-files alone and writes what they make of the inputs beside them.
+and leaves the state in FOLDER/NAME.state.npz; with "devices" or "worker" in place of "train", under a strategy.
+`python tests/zoo.py load FOLDER NAME ...` loads saved models by their files alone and writes what they make of the
+inputs beside them.
 """
 
 import sys
@@ -186,6 +187,5 @@ def load(folder, *names):
 
 
 if __name__ == "__main__":
-    keras.config.disable_traceback_filtering()
     programs = {"train": train, "devices": train_on_two_devices, "worker": train_as_a_worker, "load": load}
     programs[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

@@ -95,6 +95,10 @@ def results(notebook) -> dict:
 def replace(path: Path, notebook) -> None:
     """Write the notebook whole or not at all, without what differs from machine to machine."""
     notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            # Of a widget whose kernel is gone; its picture stays.
+            output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)
     notebook.metadata.language_info = {"name": "python"}
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     nbformat.write(notebook, partial)

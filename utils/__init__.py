@@ -12,6 +12,7 @@ from utils import (
     data,
     faces,
     gan,
+    interactive,
     judge,
     metrics,
     plotting,
@@ -40,4 +41,5 @@ __all__ = [  # noqa: RUF022
     "stacking",
     "results",
     "judge",
+    "interactive",
 ]

@@ -230,28 +230,7 @@ def _check_rate(rate: float) -> None:
         raise ValueError(f"rate is {rate}: it is a share of the pixels, between 0 and 1.")
 
 
-class _DrawnAnew(keras.utils.PyDataset):
-    """Shuffled batches of images, of which `_drawn` makes something new in every epoch. The last one may be smaller."""
-
-    def __init__(self, images, batch_size, seed, **kwargs):
-        super().__init__(**kwargs)
-        self.images, self.batch_size, self.seed = images, batch_size, seed
-        self.epoch = -1
-        self.on_epoch_end()
-
-    def on_epoch_end(self):
-        self.epoch += 1
-        self.order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.images))
-
-    def __len__(self):
-        return -(-len(self.images) // self.batch_size)
-
-    def __getitem__(self, batch):
-        images = self.images[self.order[batch * self.batch_size : (batch + 1) * self.batch_size]]
-        return self._drawn(images, seed=(self.seed, self.epoch, batch))
-
-
-class NoisyPairs(_DrawnAnew):
+class NoisyPairs(keras.utils.PyDataset):
     """Shuffled batches of pairs (noisy, clean) for `fit`, with noise drawn anew in every epoch.
 
     Args:
@@ -263,11 +242,21 @@ class NoisyPairs(_DrawnAnew):
     """
 
     def __init__(self, images, noise, batch_size, seed, **kwargs):
-        super().__init__(images, batch_size, seed, **kwargs)
-        self.noise = noise
+        super().__init__(**kwargs)
+        self.images, self.noise, self.batch_size, self.seed = images, noise, batch_size, seed
+        self.epoch = -1
+        self.on_epoch_end()
 
-    def _drawn(self, images, seed):
-        return self.noise(images, seed=seed), images
+    def on_epoch_end(self):
+        self.epoch += 1
+        self.order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.images))
+
+    def __len__(self):
+        return -(-len(self.images) // self.batch_size)
+
+    def __getitem__(self, batch):
+        clean = self.images[self.order[batch * self.batch_size : (batch + 1) * self.batch_size]]
+        return self.noise(clean, seed=(self.seed, self.epoch, batch)), clean
 
 
 def binarize(images: np.ndarray, seed: int) -> np.ndarray:
@@ -280,7 +269,7 @@ def binarize(images: np.ndarray, seed: int) -> np.ndarray:
     return (draw < images).astype(np.float32)
 
 
-class DynamicallyBinarized(_DrawnAnew):
+class DynamicallyBinarized(NoisyPairs):
     """Dynamic binarization (Burda et al. 2016, section 5): shuffled batches for `fit`, drawn anew in every epoch.
 
     Args:
@@ -289,12 +278,12 @@ class DynamicallyBinarized(_DrawnAnew):
         seed: two data sets with the same seed give the same batches.
     """
 
-    def __init__(self, images, batch_size, seed, **kwargs):
+    def __init__(self, images, batch_size, seed):
         _check_grey(images)
-        super().__init__(images, batch_size, seed, **kwargs)
+        super().__init__(images, binarize, batch_size, seed)
 
-    def _drawn(self, images, seed):
-        return binarize(images, seed)
+    def __getitem__(self, batch):
+        return super().__getitem__(batch)[0]  # the drawn half of the pair
 
 
 def _check_grey(images: np.ndarray) -> None:

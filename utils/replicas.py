@@ -62,8 +62,8 @@ def replicated(model, strategy, batch):
     copy.jit_compile = model.jit_compile
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         copy.train_step, copy.test_step = _in_a_row(copy.train_step), _in_a_row(copy.test_step)
-    # Before `fit` Keras averages a batch over the replicas, to build loss and metrics from it. This fails for pairs where
-    # there are several workers, and for batches that do not divide evenly. So build them here, and leave that out.
+    # Before `fit`, Keras averages a batch over the replicas to build loss and metrics from it. That fails for pairs
+    # where there are several workers, and for batches that do not divide evenly. So build them here, and leave it out.
     if model.loss is not None:
         copy.test_on_batch(*batch)
     copy._maybe_symbolic_build = lambda **_: None

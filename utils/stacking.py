@@ -14,8 +14,10 @@ def stacked(blocks, name="stacked") -> Autoencoder:
 
     Args:
         blocks: pairs (encoder, decoder) of built Keras models, from the image inwards. Each decoder turns the
-            code of its encoder back into what that encoder was given.
+            code of its encoder back into what that encoder was given. None raise ValueError.
     """
+    if not blocks:
+        raise ValueError("A stack is made of at least one block: give pairs (encoder, decoder).")
     encoders, decoders = zip(*blocks, strict=True)
     encoder, decoder = keras.Sequential(encoders, name="encoder"), keras.Sequential(decoders[::-1], name="decoder")
     return Autoencoder(encoder, decoder, name=name)

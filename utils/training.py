@@ -26,6 +26,8 @@ __all__ = ["Training", "cosine", "fit_or_load", "load", "steps_of", "study"]
 PRETRAINED = COURSE / "data" / "pretrained"
 STUDIES = COURSE / "data" / "studies"
 CHECKPOINTS = COURSE / "data" / "checkpoints"
+# What reading a record may raise that is no JSON, or not of the form that it was written in.
+DAMAGES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 def cosine(peak: float, steps: int, warmup: int = 300):
@@ -285,21 +287,28 @@ def load(model, name: str, *, epochs, batch_size, with_snapshots=False) -> Train
         payload = (PRETRAINED / f"{name}.npz").read_bytes()
         made, seconds = dict(record["hyperparameters"]), float(record["seconds"])
         history = {metric: [float(value) for value in values] for metric, values in record["history"].items()}
+        if not all(history.values()):
+            raise ValueError("a metric without a value")
         same_architecture = record["architecture"] == made_by["architecture"]
         intact = record["weights_sha256"] == hashlib.sha256(payload).hexdigest()
         remarks = _remarks(name, record)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except DAMAGES as error:
         raise ValueError(f"its record is damaged ({type(error).__name__}: {error})") from error
     if not same_architecture:
         raise ValueError("the pretrained file is of another architecture")
     _check_same(made, made_by["hyperparameters"])
     if not intact:
         raise ValueError("the pretrained weights are damaged (their checksum differs)")
-    with np.load(io.BytesIO(payload), allow_pickle=False) as file:
-        arrays = dict(file)
+    try:
+        with np.load(io.BytesIO(payload), allow_pickle=False) as file:
+            arrays = dict(file)
+    except Exception as error:  # NumPy promises no type for a damaged file
+        raise ValueError(f"the pretrained weights are damaged ({type(error).__name__}: {error})") from error
     snapshots = arrays.pop("snapshots", None)
     if with_snapshots and snapshots is None:
         raise ValueError("the pretrained file has no snapshots")
+    if [array.shape for array in arrays.values()] != [weight.shape for weight in model.weights]:
+        raise ValueError("the pretrained weights are of other shapes")
     model.set_weights(list(arrays.values()))
     print(remarks, end="")
     return Training(history, seconds, loaded=True, snapshots=snapshots)
@@ -348,7 +357,7 @@ def _load_study(path, name: str, settings: dict) -> dict:
             record["seconds"],
             _remarks(name, record),
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except DAMAGES as error:
         raise ValueError(f"its record is damaged ({type(error).__name__}: {error})") from error
     _check_same(made, json.loads(json.dumps(settings)))
     print(f"{name}: loaded, measured in {seconds:.0f} s.\n{remarks}", end="")

@@ -1,0 +1,330 @@
+"""What users get wrong, and the words that tell them what to do instead.
+
+Damaged files are further down, by fuzzing; those of CelebA, factors of faces, and checkpoints have tables of their own.
+"""
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import zoo
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from utils import celeba, data, faces, metrics, results, runtime, training
+from utils.autoencoders import Autoencoder, dense_decoder, dense_encoder
+from utils.gan import GAN, ConditionalGAN, dense_discriminator, dense_generator
+from utils.metrics import sse
+from utils.stacking import stacked
+from utils.synthetic import draw_digits
+from utils.vae import VAE, importance_weighted_log_likelihood
+
+IMAGES, LABELS = zoo.digits(32)
+PARTS = dense_generator(2, (4,)), dense_discriminator(hidden=(4,))
+CELEBA_LISTS = ("list_attr_celeba.txt", "list_eval_partition.txt")
+CODES = dense_encoder(6, (4,)), dense_decoder(3, (4,))
+
+
+def trained(name, *args, **options):
+    return zoo.build(name).fit(*args, **options, verbose=0)
+
+
+def record(**changes):
+    figure = {"value": 1.0, "unit": "%", "better": "higher", "reference": 2.0, "source": "Somebody 2006"}
+    results.record("01_autoencoder", "figure", **figure | changes)
+
+
+def optimizers(count):
+    return [zoo.adam() for _ in range(count)]
+
+
+def one_optimizer_for_two():
+    GAN(*PARTS, 2).compile(*optimizers(1) * 2)
+
+
+TABLE = {
+    # the environment and the session
+    "unknown mode": (lambda: runtime.setup(mode="fast"), "mode is 'fast': choose one of standard, retrain, quick"),
+    # data
+    "no digits": (lambda: draw_digits(0), "at least one digit"),
+    "no faces": (lambda: faces.draw_faces(0), "at least one face"),
+    "negative noise": (lambda: data.add_gaussian_noise(IMAGES, -0.1, 0), "sigma is -0.1: a standard deviation is 0 or"),
+    "noise not a number": (lambda: data.add_gaussian_noise(IMAGES, float("nan"), 0), "sigma is nan"),
+    "rate above 1": (lambda: data.drop_pixels(IMAGES, 1.1, 0), "rate is 1.1: it is a share of the pixels, between 0"),
+    "rate below 0": (lambda: data.add_salt_and_pepper(IMAGES, -0.5, 0), "rate is -0.5"),
+    "bytes as probabilities": (
+        lambda: data.binarize(255 * IMAGES, 0),
+        r"from 0 to 255.*scale the images into \[0, 1\]",
+    ),
+    "negative probabilities": (lambda: data.DynamicallyBinarized(IMAGES - 1, 8, 0), "from -1 to 0"),
+    "no labels": (lambda: data.few_labels(LABELS, 0, 0), "count is 0: choose a positive multiple of the 10 classes"),
+    "labels that are not balanced": (
+        lambda: data.few_labels(LABELS, 105, 0),
+        "count is 105: choose",
+    ),
+    "less than no labels": (lambda: data.few_labels(LABELS, -10, 0), "count is -10: choose a positive multiple"),
+    "more labels than there are": (lambda: data.few_labels(np.arange(1_000) % 10, 1_010, 0), "choose at most 1000"),
+    # autoencoders
+    "codes that do not fit": (
+        lambda: Autoencoder(dense_encoder(3), dense_decoder(4)),
+        r"\(None, 3\).*\(None, 4\): give both the same latent_dim",
+    ),
+    "unknown reconstruction": (
+        lambda: Autoencoder(dense_encoder(3), dense_decoder(3), "mse"),
+        "reconstruction_loss is 'mse': choose 'squared_error' or",
+    ),
+    "unknown output": (
+        lambda: Autoencoder(dense_encoder(3), dense_decoder(3), output="tanh"),
+        "output is 'tanh': choose",
+    ),
+    "cross-entropy of numbers": (
+        lambda: Autoencoder(dense_encoder(3), dense_decoder(3), "cross_entropy", "linear"),
+        "Cross-entropy compares probabilities: it needs output='sigmoid'",
+    ),
+    "weighted images": (
+        lambda: trained("autoencoder", IMAGES, sample_weight=np.ones(32)),
+        "counts every image alike: fit it without sample_weight",
+    ),
+    "no blocks": (lambda: stacked([]), "at least one block"),
+    # variational autoencoders
+    "encoder without variances": (
+        lambda: VAE(dense_encoder(3, (4,)), dense_decoder(3, (4,))),
+        "a mean and a log-variance for each of 3 latents",
+    ),
+    "decoder of other images": (
+        lambda: VAE(CODES[0], dense_decoder(3, (4,), output_shape=(14, 14, 1))),
+        "make them the same",
+    ),
+    "negative beta": (lambda: VAE(*CODES, beta=-1), "beta is -1: it weighs the KL divergence, so it is 0 or more"),
+    "unknown likelihood": (lambda: VAE(*CODES, likelihood="normal"), "choose 'bernoulli' or 'gaussian'"),
+    "no pixel deviation": (lambda: VAE(*CODES, pixel_std=0), "pixel_std is 0: a standard deviation is above 0"),
+    "negative warm-up": (lambda: VAE(*CODES, warm_up_steps=-1), "warm_up_steps is -1: it is 0"),
+    "bytes as pixels": (lambda: trained("vae", 255 * IMAGES), "divide by 255, or choose likelihood='gaussian'"),
+    "negative pixels": (lambda: zoo.build("vae").evaluate(IMAGES - 1, verbose=0), "between -1 and 0"),
+    "pixels not a number": (lambda: trained("vae", np.full_like(IMAGES, np.nan)), "between nan and nan"),
+    "a VAE with targets": (lambda: trained("vae", IMAGES, IMAGES), r"fit\(x\), without targets and without weights"),
+    "no importance samples": (
+        lambda: importance_weighted_log_likelihood(zoo.build("vae"), IMAGES, 0),
+        "samples is 0: the estimate needs at least one",
+    ),
+    # adversarial networks
+    "z of another size": (
+        lambda: GAN(*PARTS, 3),
+        r"takes z of shape \(None, 2\), but latent_dim is 3: make",
+    ),
+    "images of two sizes": (
+        lambda: GAN(dense_generator(2, (4,), (14, 14, 1)), PARTS[1], 2),
+        r"returns shape \(None, 14, 14, 1\), but the discriminator takes .*: make them the same",
+    ),
+    "more than one logit": (
+        lambda: GAN(dense_generator(2, (4,), (2,)), dense_generator(2, (4,), (3,)), 2),
+        "it has to end in one logit",
+    ),
+    "an average that stands still": (
+        lambda: GAN(*PARTS, 2, averaging=1),
+        "averaging is 1: choose 0 .* or more",
+    ),
+    "negative penalty": (lambda: GAN(*PARTS, 2, gradient_penalty=-1), "gradient_penalty is -1: .* so it is 0 or more"),
+    "unknown loss": (
+        lambda: GAN(*PARTS, 2).compile(*optimizers(2), loss="wasserstein"),
+        "choose one of minimax, non_saturating, hinge",
+    ),
+    "one optimizer for two": (one_optimizer_for_two, "an optimizer each"),
+    "labels for a plain GAN": (lambda: trained("gan", IMAGES, LABELS), r"from images alone: fit\(x\)"),
+    "no labels for a cGAN": (lambda: trained("cgan", IMAGES), r"images and labels, and nothing else: fit\(x, y\)"),
+    "labels out of range": (
+        lambda: trained("cgan", IMAGES, LABELS + 10),
+        r"from 1\d to 19, but there are 10",
+    ),
+    "labels not whole": (lambda: trained("cgan", IMAGES, LABELS / 2), "they are classes, so give integers"),
+    "digits that are none": (lambda: zoo.build("cgan").sample([-1, 0]), "Labels run from -1 to 0"),
+    "a cGAN of plain parts": (lambda: ConditionalGAN(*PARTS, 2, 10), "has 1 inputs: it takes two, z and labels"),
+    # training
+    "pairs of unequal number": (
+        lambda: training.fit_or_load(zoo.build("cgan"), IMAGES, LABELS[:30], epochs=1, name="x"),
+        "x has 32 examples and y has 30: they are pairs, so give as many of both",
+    ),
+    "a batch larger than the data": (
+        lambda: training.fit_or_load(
+            zoo.build("vae"), IMAGES, epochs=1, batch_size=64, strategy=tf.distribute.MirroredStrategy(["CPU:0"])
+        ),
+        "batch_size is 64, but there are 32 examples: choose at most so many",
+    ),
+    "bytes into a named training": (
+        lambda: training.fit_or_load(zoo.build("vae"), 255 * IMAGES, epochs=1, name="x"),
+        "divide by 255",
+    ),
+    "labels of a named training": (
+        lambda: training.fit_or_load(zoo.build("cgan"), IMAGES, LABELS + 10, epochs=1, name="x"),
+        "there are 10 classes",
+    ),
+    # figures
+    "images of two shapes": (
+        lambda: sse(np.zeros((2, 3)), np.zeros((3,))),
+        r"shape \(2, 3\) but",
+    ),
+    "two sorts of features": (
+        lambda: metrics.precision_recall(np.zeros((9, 2)), np.zeros((9, 3))),
+        "same classifier",
+    ),
+    "too few neighbours": (
+        lambda: metrics.precision_recall(np.zeros((9, 2)), np.zeros((3, 2))),
+        "3 vectors have no 3 neigh",
+    ),
+    "a figure that is none": (lambda: record(value=float("nan")), "only a finite figure can be recorded"),
+    "better in no direction": (lambda: record(better="more"), "choose 'lower' or 'higher'"),
+    "a reference from nowhere": (lambda: record(source=None), "a reference needs its source"),
+    "a source of nothing": (lambda: record(reference=None), "a source its reference"),
+}
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_bad_input_is_answered_with_what_to_do(case):
+    call, words = TABLE[case]
+    with pytest.raises(ValueError, match=words):
+        call()
+    assert not training.PRETRAINED.exists() and not results.RESULTS.exists()
+
+
+def test_an_unknown_mode_in_the_environment(monkeypatch):
+    monkeypatch.setenv("COURSE_MODE", "slow")
+    with pytest.raises(ValueError, match="COURSE_MODE is 'slow': choose one of standard, retrain, quick"):
+        runtime.setup()
+
+
+FUZZ = settings(
+    max_examples=50, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=9), inner, max_size=3),
+    max_leaves=9,
+)
+
+
+def archive(arrays) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+class Boom:
+    """Pickled, it would run code when it is read."""
+
+    def __reduce__(self):
+        return os.mkdir, ("it_ran",)
+
+
+MNIST_LIKE = {name: np.zeros((3, *shape[1:]), np.uint8) for name, shape in data.SHAPES.items()} | {
+    "y_test": np.zeros((10_000,), np.uint8)
+}
+
+
+@FUZZ
+@given(
+    payload=st.binary(max_size=500)
+    | st.tuples(
+        st.sampled_from(sorted(data.SHAPES)),
+        st.sampled_from([np.ones(5), np.zeros((2, 2), np.uint8), np.array([Boom()])]),
+    ).map(lambda change: archive(MNIST_LIKE | dict([change])))
+)
+@example(payload=archive(MNIST_LIKE)[:-40])
+@example(payload=pickle.dumps(Boom()))
+def test_any_bytes_as_mnist_are_answered_with_what_to_do(payload, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "any.npz"
+    path.write_bytes(payload)
+    monkeypatch.setenv("MNIST_PATH", str(path))
+    with pytest.raises(ValueError, match=r"this file is not MNIST: (.|\n)* Point it to Keras's mnist.npz, or unset it"):
+        data.load_mnist()
+    assert path.read_bytes() == payload
+    assert [found.name for found in tmp_path.iterdir()] == ["any.npz"]
+
+
+@FUZZ
+@given(payload=st.binary(max_size=300) | st.text(max_size=100).map(str.encode), which=st.sampled_from(CELEBA_LISTS))
+def test_any_bytes_as_a_list_of_celeba_are_answered_with_what_to_do(payload, which, tmp_path):
+    folder = tmp_path / "celeba"
+    (folder / "img_align_celeba").mkdir(parents=True, exist_ok=True)
+    (folder / CELEBA_LISTS[0]).write_text("1\nSmiling\n000001.jpg 1\n")
+    (folder / CELEBA_LISTS[1]).write_text("000001.jpg 0\n")
+    (folder / which).write_bytes(payload)
+    with pytest.raises((ValueError, FileNotFoundError), match=celeba.CELEBA_URL):
+        celeba.load_celeba(folder)
+    assert (folder / which).read_bytes() == payload
+
+
+@pytest.fixture
+def pretrained():
+    """The two files of a model that a retrain run has written, and their content."""
+    runtime.session.mode, runtime.session.dataset, runtime.session.dataset_checksum = "retrain", "MNIST", "abc"
+    training.fit_or_load(zoo.build("autoencoder"), IMAGES, epochs=1, name="tiny")
+    runtime.session.mode = "standard"
+    paths = [training.PRETRAINED / f"tiny.{kind}" for kind in ("json", "npz")]
+    return {path: path.read_bytes() for path in paths}
+
+
+def answered(changed: dict):
+    """Write the files, and load from them: True if that went well. Else the model and the files are as before."""
+    for path, payload in changed.items():
+        path.write_bytes(payload)
+    model = zoo.build("autoencoder")
+    before = model.get_weights()
+    try:
+        training.load(model, "tiny", epochs=1, batch_size=None)
+    except ValueError as error:
+        assert re.match("its record|the pretrained|the file was made with other", str(error))
+        assert all(map(np.array_equal, before, model.get_weights()))
+        return False
+    finally:
+        assert {path: path.read_bytes() for path in changed} == changed
+    return True
+
+
+@FUZZ
+@given(payload=st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()))
+@example(payload=b"[" * 100_000)
+def test_any_bytes_as_a_record_are_answered(payload, pretrained):
+    path, weights = pretrained
+    assert not answered({path: payload, weights: pretrained[weights]})
+
+
+@FUZZ
+@given(data=st.data())
+def test_a_record_with_any_value_in_it_is_answered(data, pretrained):
+    path, weights = pretrained
+    record = json.loads(pretrained[path])
+    key = data.draw(st.sampled_from(sorted(record)))
+    record[key] = data.draw(JSON)
+    answered({path: json.dumps(record).encode(), weights: pretrained[weights]})
+
+
+@FUZZ
+@given(
+    payload=st.binary(max_size=300)
+    | st.lists(st.sampled_from([np.zeros(3), np.zeros((784, 16)), np.array("text")]), max_size=8).map(
+        lambda arrays: archive({f"arr_{i}": array for i, array in enumerate(arrays)})
+    )
+)
+@example(payload=pickle.dumps(Boom()))
+@example(payload=archive({"arr_0": np.array([Boom()])}))
+def test_any_bytes_as_weights_are_answered_though_their_checksum_is_right(payload, pretrained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path, weights = pretrained
+    record = json.loads(pretrained[path]) | {"weights_sha256": hashlib.sha256(payload).hexdigest()}
+    assert not answered({path: json.dumps(record).encode(), weights: payload})
+    assert not (tmp_path / "it_ran").exists()
+
+
+def test_a_saved_model_cannot_bring_code(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Lambda(lambda x: x + 1)])
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="safe_mode"):
+        keras.models.load_model(tmp_path / "model.keras")

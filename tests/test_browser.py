@@ -1,0 +1,74 @@
+"""JupyterLab with a slider, in a real browser: where Chromium and playwright are installed."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import nbformat
+import pytest
+
+from utils.runtime import COURSE
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(not BROWSER, reason="needs Chromium")
+
+CELLS = [
+    f"import sys; sys.path.insert(0, {str(COURSE)!r}); sys.path.insert(0, {str(COURSE / 'tests')!r})",
+    "import zoo; from utils.interactive import explore_classes",
+    "explore_classes(zoo.build('cgan'))",
+]
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """The address of JupyterLab on loopback, in a folder with a notebook of one explorer."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
+    notebook.metadata.kernelspec = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(notebook, tmp_path / "slider.ipynb")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}", "--IdentityProvider.token="]
+    environment = {**os.environ, "HOME": str(tmp_path), "JUPYTER_PLATFORM_DIRS": "1"}
+    server = subprocess.Popen(
+        [sys.executable, "-m", "jupyterlab", *options, f"--ServerApp.root_dir={tmp_path}"],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(120):
+            try:
+                json.load(urllib.request.urlopen(f"{address}/api/status"))
+                break
+            except OSError:
+                time.sleep(0.5)
+        yield address
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def test_moving_a_slider_changes_the_picture(lab):
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(f"{lab}/lab/tree/slider.ipynb")
+        page.get_by_role("menuitem", name="Run", exact=True).click(timeout=60_000)
+        page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        picture = page.locator(".widget-image")
+        picture.wait_for(timeout=120_000)
+        before = picture.evaluate("image => image.src")
+        handle = page.locator(".widget-slider .noUi-handle").first
+        handle.focus()
+        for _ in range(5):
+            handle.press("ArrowRight")
+        page.wait_for_function("before => document.querySelector('.widget-image').src != before", arg=before)
+        browser.close()

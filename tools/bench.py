@@ -1,0 +1,161 @@
+"""How fast the models of the course train, and in how much memory, beside reference models: `python -m tools.bench`.
+
+Each model gets a process of its own. Images per second are those of `fit`, after its first batch; memory is the largest
+that the process ever had, with TensorFlow and the data. All figures of a table are of one run on one machine: compare
+their ratios.
+"""
+
+import json
+import resource
+import subprocess
+import sys
+import time
+
+import keras
+import numpy as np
+
+from tools.references import keras_vae, tutorial_dcgan
+from utils import judge
+from utils.autoencoders import (
+    Autoencoder,
+    convolutional_decoder,
+    convolutional_encoder,
+    dense_decoder,
+    dense_encoder,
+)
+from utils.gan import (
+    GAN,
+    ConditionalGAN,
+    conditional_discriminator,
+    conditional_generator,
+    dcgan_discriminator,
+    dcgan_generator,
+    dense_discriminator,
+    dense_generator,
+)
+from utils.synthetic import draw_digits
+from utils.vae import VAE
+
+__all__ = ["Pace"]
+
+SECONDS = 5.0
+
+
+class Pace(keras.callbacks.Callback):
+    """Counts the images per second of a training, and stops it when it has watched for so many seconds.
+
+    The clock starts after the first batch, in which Keras traces the graph and compiles it.
+    """
+
+    def __init__(self, seconds):
+        super().__init__()
+        self.seconds, self.steps, self.times = seconds, [0], []
+
+    def on_train_begin(self, logs=None):
+        self.times.append(time.perf_counter())
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.before = self.steps[-1]
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.times.append(time.perf_counter())
+        self.steps.append(self.before + batch + 1)  # so far; one call may be several steps
+        self.model.stop_training = len(self.times) > 3 and self.times[-1] - self.times[1] > self.seconds
+
+    @property
+    def seconds_to_first_batch(self) -> float:
+        return self.times[1] - self.times[0]
+
+    @property
+    def steps_per_second(self) -> float:
+        return (self.steps[-1] - self.steps[1]) / (self.times[-1] - self.times[1])
+
+
+def adam():
+    return keras.optimizers.Adam(1e-3)
+
+
+def compiled(model, optimizers=1):
+    model.compile(*[adam() for _ in range(optimizers)])
+    return model
+
+
+# name -> the model, the size of a batch, and the reference that it is compared with; sizes as in the chapters
+MODELS = {
+    "dense autoencoder": (
+        lambda: compiled(Autoencoder(dense_encoder(30, (512, 256)), dense_decoder(30, (256, 512)))),
+        64,
+        None,
+    ),
+    "01, convolutional autoencoder": (
+        lambda: compiled(Autoencoder(convolutional_encoder(30), convolutional_decoder(30))),
+        64,
+        None,
+    ),
+    "06, VAE of two latents": (
+        lambda: compiled(VAE(dense_encoder(4, (512, 256, 128)), dense_decoder(2, (128, 256, 512)))),
+        128,
+        "VAE of keras.io",
+    ),
+    "06, VAE of forty": (
+        lambda: compiled(VAE(dense_encoder(80, (512, 512)), dense_decoder(40, (512, 512)))),
+        128,
+        None,
+    ),
+    "08, dense GAN": (
+        lambda: compiled(GAN(dense_generator(64), dense_discriminator(), 64, gradient_penalty=0.1), 2),
+        128,
+        None,
+    ),
+    "09, DCGAN": (
+        lambda: compiled(GAN(dcgan_generator(64), dcgan_discriminator(), 64, gradient_penalty=0.1), 2),
+        128,
+        "TensorFlow's DCGAN",
+    ),
+    "10, conditional GAN": (
+        lambda: compiled(
+            ConditionalGAN(conditional_generator(64), conditional_discriminator(), 64, 10, gradient_penalty=0.1), 2
+        ),
+        128,
+        None,
+    ),
+    "judge": (judge.untrained_classifier, judge.BATCH_SIZE, None),
+    "VAE of keras.io": (keras_vae, 128, None),
+    "TensorFlow's DCGAN": (tutorial_dcgan, 256, None),
+}
+
+
+def measure(name: str) -> dict:
+    """Of the model: images per second, and the peak of this process's memory in MB."""
+    build, batch_size, _ = MODELS[name]
+    drawn, labels, _ = draw_digits(9_984, seed=0)  # in whole batches
+    images = drawn[..., None].astype(np.float32) / 255
+    keras.utils.set_random_seed(0)
+    model = build()
+    model.jit_compile = False
+    pace = Pace(SECONDS)
+    told = (labels,) if isinstance(model, ConditionalGAN | keras.Sequential) else ()
+    model.fit(images, *told, batch_size=batch_size, epochs=10_000, verbose=0, callbacks=[pace])
+    unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes on macOS, kilobytes elsewhere
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return {"pace": batch_size * pace.steps_per_second, "memory": memory}
+
+
+def main() -> None:
+    found = {}
+    print(f"{'model':<32}{'parameters':>12}{'images/s':>10}{'peak MB':>9}  against its reference")
+    for name, (build, _, reference) in reversed(MODELS.items()):
+        run = subprocess.run([sys.executable, "-m", "tools.bench", name], capture_output=True, text=True)
+        if run.returncode:
+            raise SystemExit(f"{name} could not be measured:\n{run.stderr[-2_000:]}")
+        found[name] = json.loads(run.stdout.splitlines()[-1])
+        pace, memory = found[name]["pace"], found[name]["memory"]
+        ratio = f"{pace / found[reference]['pace']:.1f} times as fast" if reference else ""
+        print(f"{name:<32}{build().count_params():>12,}{pace:>10,.0f}{memory:>9,.0f}  {ratio}", flush=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        print(json.dumps(measure(sys.argv[1])))
+    else:
+        main()

@@ -1,0 +1,44 @@
+"""Train a small VAE, alone or with other workers: `python -m tools.worker FOLDER EPOCHS IMAGES`. Chapter 11 starts it.
+
+Which worker it is, and where the others are, is in the environment variable TF_CONFIG. FOLDER has to be the same for
+all of them: the checkpoints are there. In the end each worker leaves its weights in it.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from utils import training
+from utils.autoencoders import dense_decoder, dense_encoder
+from utils.data import load_mnist
+from utils.runtime import setup
+from utils.vae import VAE
+
+
+def vae():
+    """Twenty latents, one hidden layer of 256 units on each side."""
+    model = VAE(dense_encoder(40, (256,)), dense_decoder(20, (256,)), seed=0, name="vae")
+    model.compile(keras.optimizers.Adam(1e-3))
+    return model
+
+
+def work(folder: Path, epochs: int, images: int) -> None:
+    strategy, rank = None, 0
+    if "TF_CONFIG" in os.environ:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        rank = strategy.cluster_resolver.task_id
+    setup(seed=0, mode="standard")
+    training.PRETRAINED = training.CHECKPOINTS = folder
+    x_train = load_mnist().train[0][:images]
+    say = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(f"\nepoch {epoch + 1}", flush=True))
+    model = vae()
+    options = {"name": "worker", "epochs": epochs, "batch_size": 128, "callbacks": [say], "strategy": strategy}
+    training.fit_or_load(model, x_train, **options)
+    model.save_weights(folder / f"worker_{rank}.weights.h5")
+
+
+if __name__ == "__main__":
+    work(Path(sys.argv[1]), *map(int, sys.argv[2:]))
