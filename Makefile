@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lab train bench lint colab
+.PHONY: run test lab train bench lint colab site
 
 run: .venv/ready
 	COURSE_MODE=standard $(BIN)/python -m tools.execute
@@ -20,9 +20,14 @@ lab: .venv/ready
 train: .venv/ready
 	COURSE_MODE=retrain $(BIN)/python -m tools.execute --in-place
 	$(BIN)/python -m tools.readme
+	$(BIN)/python -m tools.gallery
 
 bench: .venv/ready
 	$(BIN)/python -m tools.bench
+
+site: .venv/ready
+	$(BIN)/pip install --quiet "myst-nb>=1.3,<2" "sphinx-book-theme>=1.1,<2"
+	$(BIN)/python -m tools.site
 
 colab: .venv/ready
 	$(BIN)/python -m tools.colab $(REPO) $(REF)

@@ -27,6 +27,7 @@ from utils.synthetic import draw_digits
 from utils.vae import VAE, importance_weighted_log_likelihood
 
 IMAGES, LABELS = zoo.digits(32)
+BALANCED = np.arange(1_000) % 10
 PARTS = dense_generator(2, (4,)), dense_discriminator(hidden=(4,))
 CELEBA_LISTS = ("list_attr_celeba.txt", "list_eval_partition.txt")
 CODES = dense_encoder(6, (4,)), dense_decoder(3, (4,))
@@ -64,13 +65,13 @@ TABLE = {
         r"from 0 to 255.*scale the images into \[0, 1\]",
     ),
     "negative probabilities": (lambda: data.DynamicallyBinarized(IMAGES - 1, 8, 0), "from -1 to 0"),
-    "no labels": (lambda: data.few_labels(LABELS, 0, 0), "count is 0: choose a positive multiple of the 10 classes"),
+    "no labels": (lambda: data.few_labels(BALANCED, 0, 0), "count is 0: choose a positive multiple of the 10 classes"),
     "labels that are not balanced": (
-        lambda: data.few_labels(LABELS, 105, 0),
+        lambda: data.few_labels(BALANCED, 105, 0),
         "count is 105: choose",
     ),
-    "less than no labels": (lambda: data.few_labels(LABELS, -10, 0), "count is -10: choose a positive multiple"),
-    "more labels than there are": (lambda: data.few_labels(np.arange(1_000) % 10, 1_010, 0), "choose at most 1000"),
+    "less than no labels": (lambda: data.few_labels(BALANCED, -10, 0), "count is -10: choose a positive multiple"),
+    "more labels than there are": (lambda: data.few_labels(BALANCED, 1_010, 0), "choose at most 1000"),
     # autoencoders
     "codes that do not fit": (
         lambda: Autoencoder(dense_encoder(3), dense_decoder(4)),
@@ -89,7 +90,7 @@ TABLE = {
         "Cross-entropy compares probabilities: it needs output='sigmoid'",
     ),
     "weighted images": (
-        lambda: trained("autoencoder", IMAGES, sample_weight=np.ones(32)),
+        lambda: trained("autoencoder", IMAGES, IMAGES, sample_weight=np.ones(32)),
         "counts every image alike: fit it without sample_weight",
     ),
     "no blocks": (lambda: stacked([]), "at least one block"),

@@ -6,11 +6,13 @@ import shutil
 import subprocess
 import sys
 
+import keras
 import nbformat
 import pytest
+from PIL import Image
 
 import tools
-from tools import colab, execute, readme
+from tools import colab, execute, gallery, readme
 from utils import runtime
 
 NOTEBOOKS = tools.notebooks()
@@ -90,6 +92,34 @@ def test_readme_names_each_chapter_and_each_command():
     for line in re.findall(r"^\t(.*\.venv/bin/(?:python|jupyter|ruff).*)", commands, re.MULTILINE):
         if "$(REPO)" not in line:
             assert line in README, f"README does not show: {line}"
+
+
+def test_readme_says_how_long_each_chapter_takes():
+    """As the chapter itself does."""
+    for path in NOTEBOOKS:
+        time = nbformat.read(path, as_version=4).cells[0].source.split("**Time**")[1].split("**You need")[0]
+        minutes = "1.5" if "minute and a half" in time else re.search(r"([\d.]+) minutes? on two CPU cores", time)[1]
+        retrain = re.search(r"or (\d+) in `retrain` mode", time)
+        expected = f"{minutes}, {retrain[1]}" if retrain else minutes
+        assert re.search(rf"\[{path.stem}\]\(.*\| {expected} \|\n", README), path.stem
+
+
+def test_the_strip_of_pictures_is_that_of_the_committed_outputs(tmp_path, monkeypatch):
+    monkeypatch.setattr(gallery, "STRIP", tmp_path / "strip.png")
+    gallery.main()
+    with Image.open(tmp_path / "strip.png") as new, Image.open(runtime.COURSE / "data" / "gallery.png") as shown:
+        assert list(new.convert("RGB").getdata()) == list(shown.convert("RGB").getdata()), (
+            "run `python -m tools.gallery`"
+        )
+
+
+def test_the_example_of_readme_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    example = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
+    names = {}
+    exec(example, names)
+    assert names["new"].shape == names["between"].shape == (10, 16, 16, 3)
+    assert keras.models.load_model("vae.keras").sample(3) == pytest.approx(names["vae"].sample(3))
 
 
 @pytest.fixture

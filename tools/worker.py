@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from utils import training
@@ -37,7 +38,7 @@ def work(folder: Path, epochs: int, images: int) -> None:
     model = vae()
     options = {"name": "worker", "epochs": epochs, "batch_size": 128, "callbacks": [say], "strategy": strategy}
     training.fit_or_load(model, x_train, **options)
-    model.save_weights(folder / f"worker_{rank}.weights.h5")
+    np.savez(folder / f"worker_{rank}.npz", *model.get_weights())
 
 
 if __name__ == "__main__":

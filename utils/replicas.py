@@ -9,7 +9,7 @@ from keras import ops
 __all__ = ["copy_state", "normal", "optimizers_of", "replicated", "state_of", "writes"]
 
 
-def normal(shape, generator):
+def normal(shape, generator, dtype=None):
     """As `keras.random.normal`, of shape (batch, ...), in a training or on its own.
 
     Under a strategy a batch is divided among replicas whose generators are all in the same state, and would draw the
@@ -17,8 +17,8 @@ def normal(shape, generator):
     """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
-        return keras.random.normal(shape, seed=generator)
-    drawn = keras.random.normal((context.num_replicas_in_sync * shape[0], *shape[1:]), seed=generator)
+        return keras.random.normal(shape, dtype=dtype, seed=generator)
+    drawn = keras.random.normal((context.num_replicas_in_sync * shape[0], *shape[1:]), dtype=dtype, seed=generator)
     first = context.replica_id_in_sync_group * shape[0]
     return drawn[first : first + shape[0]]
 

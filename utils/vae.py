@@ -64,7 +64,7 @@ class Sampling(layers.Layer):
 
     def call(self, inputs):
         z_mean, z_log_var = inputs
-        epsilon = normal(ops.shape(z_mean), self.seed_generator)
+        epsilon = normal(ops.shape(z_mean), self.seed_generator, z_mean.dtype)
         return z_mean + ops.exp(0.5 * z_log_var) * epsilon
 
     def get_config(self):
@@ -117,7 +117,7 @@ class VAE(EncoderDecoder):
         if warm_up_steps < 0:
             raise ValueError(f"warm_up_steps is {warm_up_steps}: it is 0 (no warm-up) or more.")
         super().__init__(encoder, decoder, **kwargs)
-        self.sampling, self.latent_dim = Sampling(seed), latent_dim
+        self.sampling, self.latent_dim = Sampling(seed, dtype="float32"), latent_dim  # as the terms of the loss
         self.beta, self.likelihood, self.pixel_std = beta, likelihood, pixel_std
         self.warm_up_steps, self.seed = warm_up_steps, seed
         self.reconstruction_tracker = keras.metrics.Mean("reconstruction_loss")
