@@ -26,7 +26,7 @@ bench: .venv/ready
 	$(BIN)/python -m tools.bench
 
 site: .venv/ready
-	$(BIN)/pip install --quiet "myst-nb>=1.3,<2" "sphinx-book-theme>=1.1,<2"
+	$(BIN)/pip install --quiet "myst-nb>=1.3,<2" "sphinx-book-theme>=1.1,<2" sphinx-mathjax-offline
 	$(BIN)/python -m tools.site
 
 colab: .venv/ready
