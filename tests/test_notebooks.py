@@ -145,6 +145,15 @@ def test_uses_only_public_names(path):
             assert node.attr in modules[node.value.id].__all__
 
 
+@each(CHAPTERS)
+def test_leads_to_the_chapters_before_and_after_it(path):
+    place, last = CHAPTERS.index(path), read(path).cells[-1].source.splitlines()[-1]
+    neighbours = {"Previous": CHAPTERS[place - 1 : place], "Next": CHAPTERS[place + 1 : place + 2]}
+    expected = [f"{name}: [" for name, found in neighbours.items() if found]
+    assert [f"{name}: [" for name in neighbours if f"{name}: [" in last] == expected
+    assert re.findall(r"\(([^)]*)\)", last) == [found[0].name for found in neighbours.values() if found]
+
+
 @each(NOTEBOOKS)
 def test_links_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
