@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import zoo
 
 from utils import runtime, training
@@ -112,6 +113,24 @@ def cut_off():
     with pytest.raises(KeyboardInterrupt):
         train(callbacks=[CutOff()])
     return training.CHECKPOINTS / "cut"
+
+
+class CutOffInTheEnd(keras.callbacks.Callback):
+    def on_train_end(self, logs=None):
+        raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("strategy", [None, tf.distribute.MirroredStrategy(["CPU:0"])])
+def test_a_training_that_was_cut_off_when_all_epochs_were_done_is_brought_to_its_end(strategy):
+    """The judge's optimizer puts the averages of the weights in their place at the very end."""
+    whole, _ = train("judge")
+    with pytest.raises(KeyboardInterrupt):
+        train("judge", callbacks=[CutOffInTheEnd()])
+    model = zoo.build("judge")
+    options = {"name": "cut", "epochs": EPOCHS, "strategy": strategy}
+    found = training.fit_or_load(model, **zoo.lessons("judge"), **options)
+    assert len(found.history["loss"]) == EPOCHS
+    assert all(map(np.array_equal, model.get_weights(), whole.get_weights()))
 
 
 def test_only_the_latest_checkpoint_is_kept(cut_off):

@@ -42,7 +42,7 @@ SECONDS = 5.0
 
 
 class Pace(keras.callbacks.Callback):
-    """Counts the images per second of a training, and stops it when it has watched for so many seconds.
+    """Counts the steps per second of a training, and stops it when it has watched for so many seconds.
 
     The clock starts after the first batch, in which Keras traces the graph and compiles it.
     """

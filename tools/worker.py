@@ -29,11 +29,12 @@ def vae():
 def work(folder: Path, epochs: int, images: int) -> None:
     strategy, rank = None, 0
     if "TF_CONFIG" in os.environ:
-        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()  # before TensorFlow computes anything
         rank = strategy.cluster_resolver.task_id
-    setup(seed=0, mode="standard")
-    training.PRETRAINED = training.CHECKPOINTS = folder
+    setup(seed=0, mode="standard", deterministic=True)
+    training.PRETRAINED = training.CHECKPOINTS = folder  # and not those of the course
     x_train = load_mnist().train[0][:images]
+    # For who waits for an epoch to be over, in section 6 of the chapter.
     say = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(f"\nepoch {epoch + 1}", flush=True))
     model = vae()
     options = {"name": "worker", "epochs": epochs, "batch_size": 128, "callbacks": [say], "strategy": strategy}

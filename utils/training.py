@@ -116,21 +116,23 @@ def fit_or_load(
         checkpoint = Checkpoint(CHECKPOINTS / name, trained, _belongs_to(model, epochs, batch_size, len(x)))
     progress = _resumed(checkpoint, name, strategy) if checkpoint else Progress()
     report = _Report() if hasattr(get_ipython(), "kernel") else sys.stdout  # a terminal cannot update outputs
-    if progress.epochs < epochs:
-        after_epoch = _AfterEpoch(progress, snapshot, model, checkpoint if writes(strategy) else None)
-        data = {"x": x, "y": y, "batch_size": batch_size}
-        if name or strategy or not isinstance(x, np.ndarray):
-            data = _batches(x, y, batch_size, progress.epochs, epochs, strategy)
-        if check := getattr(model, "check_data", None):
-            check(x, y)
-        with contextlib.redirect_stdout(report):
-            trained.fit(
-                **data,
-                epochs=epochs,
-                initial_epoch=progress.epochs,
-                validation_data=validation_data,
-                callbacks=[*callbacks, after_epoch],
-            )
+    data = {"x": x, "y": y, "batch_size": batch_size}
+    if name or strategy or not isinstance(x, np.ndarray):
+        data = _batches(x, y, batch_size, progress.epochs, epochs, strategy)
+    if check := getattr(model, "check_data", None):
+        check(x, y)
+    after_epoch = _AfterEpoch(progress, snapshot, model, checkpoint if writes(strategy) else None)
+    with contextlib.redirect_stdout(report):
+        # Also where no epoch is left: an optimizer may have something to do at the end.
+        trained.fit(
+            **data,
+            epochs=epochs,
+            initial_epoch=progress.epochs,
+            validation_data=validation_data,
+            callbacks=[*callbacks, after_epoch],
+        )
+    if strategy:
+        copy_state(trained, model)
     for state, before in generators:
         state.assign(before)
     training = Training(progress.history, progress.seconds, False, np.stack(progress.snapshots) if snapshot else None)
