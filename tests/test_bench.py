@@ -1,0 +1,29 @@
+import keras
+import numpy as np
+import pytest
+
+from tools import bench
+
+
+def test_a_model_and_its_memory_are_measured(monkeypatch):
+    monkeypatch.setattr(bench, "SECONDS", 0.05)
+    found = bench.measure("dense autoencoder")
+    assert found["pace"] > 100 and found["memory"] > 100
+
+
+def test_every_reference_is_measured_before_what_is_compared_with_it():
+    order = list(reversed(bench.MODELS))
+    for name, (_, _, reference) in bench.MODELS.items():
+        assert reference is None or order.index(reference) < order.index(name)
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_pace_counts_steps_over_epochs_also_where_one_call_makes_several(at_once):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", steps_per_execution=at_once)
+    pace = bench.Pace(seconds=1e9)
+    model.fit(np.zeros((64, 1)), np.zeros((64, 1)), batch_size=8, epochs=2, verbose=0, callbacks=[pace])
+    assert pace.steps == list(range(0, 17, at_once))
+    pace.times = [10.0 + 2.0 * i for i in range(len(pace.steps))]  # two seconds for each call
+    assert pace.steps_per_second == pytest.approx(at_once / 2)
+    assert pace.seconds_to_first_batch == 2.0
