@@ -9,6 +9,7 @@ import json
 import os
 import pickle
 import re
+import types
 
 import keras
 import numpy as np
@@ -27,6 +28,7 @@ from utils.synthetic import draw_digits
 from utils.vae import VAE, importance_weighted_log_likelihood
 
 IMAGES, LABELS = zoo.digits(32)
+TWO_REPLICAS = types.SimpleNamespace(num_replicas_in_sync=2)
 BALANCED = np.arange(1_000) % 10
 PARTS = dense_generator(2, (4,)), dense_discriminator(hidden=(4,))
 CELEBA_LISTS = ("list_attr_celeba.txt", "list_eval_partition.txt")
@@ -158,6 +160,10 @@ TABLE = {
         ),
         "batch_size is 64, but there are 32 examples: choose at most so many",
     ),
+    "a batch that replicas cannot divide": (
+        lambda: training.fit_or_load(zoo.build("vae"), IMAGES, epochs=1, batch_size=15, strategy=TWO_REPLICAS),
+        "batch_size is 15, for 2 replicas together: choose a multiple of 2",
+    ),
     "bytes into a named training": (
         lambda: training.fit_or_load(zoo.build("vae"), 255 * IMAGES, epochs=1, name="x"),
         "divide by 255",
@@ -189,9 +195,10 @@ TABLE = {
 @pytest.mark.parametrize("case", TABLE)
 def test_bad_input_is_answered_with_what_to_do(case):
     call, words = TABLE[case]
+    runtime.session.mode, runtime.session.dataset = "retrain", "MNIST"  # in which good input would be written
     with pytest.raises(ValueError, match=words):
         call()
-    assert not training.PRETRAINED.exists() and not results.RESULTS.exists()
+    assert not (training.PRETRAINED.exists() or training.CHECKPOINTS.exists() or results.RESULTS.exists())
 
 
 def test_an_unknown_mode_in_the_environment(monkeypatch):
@@ -303,8 +310,10 @@ def test_a_record_with_any_value_in_it_is_answered(data, pretrained):
     path, weights = pretrained
     record = json.loads(pretrained[path])
     key = data.draw(st.sampled_from(sorted(record)))
-    record[key] = data.draw(JSON)
-    answered({path: json.dumps(record).encode(), weights: pretrained[weights]})
+    before, record[key] = record[key], data.draw(JSON)
+    loaded = answered({path: json.dumps(record).encode(), weights: pretrained[weights]})
+    if key in ("architecture", "weights_sha256", "hyperparameters") and record[key] != before:
+        assert not loaded
 
 
 @FUZZ

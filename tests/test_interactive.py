@@ -50,7 +50,7 @@ def test_the_picture_follows_each_control(name):
 @pytest.mark.parametrize("name", EXPLORERS)
 def test_a_page_without_a_kernel_shows_the_picture(name):
     explorer = EXPLORERS[name][0]()
-    data, _ = explorer._repr_mimebundle_()
+    data = explorer._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in data
     assert base64.b64decode(data["image/png"]) == explorer.picture.value
 

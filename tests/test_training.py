@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from utils import runtime, training
 from utils.autoencoders import Autoencoder, dense_decoder, dense_encoder
+from utils.data import NoisyPairs
 from utils.gan import GAN, dense_discriminator, dense_generator
 from utils.training import fit_or_load
 
@@ -269,3 +270,21 @@ def test_an_epoch_has_a_step_for_its_last_partial_batch_too():
 def test_a_dataset_of_batches_trains_without_a_warning(images):
     model = compiled()
     fit_or_load(model, tf.data.Dataset.from_tensor_slices(images).batch(16), epochs=1)
+
+
+def test_a_training_is_not_lost_where_no_checkpoint_can_be_written(images, capsys):
+    training.CHECKPOINTS.write_text("a file where the folder should be")
+    assert len(train(compiled(), images).history["loss"]) == 2
+    assert "No checkpoint can be written" in capsys.readouterr().out
+
+
+def test_the_checkpoint_stays_where_the_pretrained_file_could_not_be_written(images, retraining):
+    training.PRETRAINED.write_text("a file where the folder should be")
+    train(compiled(), images)
+    assert (training.CHECKPOINTS / "tiny" / "checkpoint").is_file()
+
+
+def test_a_data_set_of_pairs_stays_at_its_epoch(images):
+    pairs = NoisyPairs(images, lambda clean, seed: clean, 32, seed=0)
+    fit_or_load(compiled(), pairs, epochs=3)
+    assert pairs.epoch == 0

@@ -126,7 +126,7 @@ MODELS = {
 
 
 def measure(name: str) -> dict:
-    """Of the model: images per second, and the peak of this process's memory in MB."""
+    """Of the model: its parameters, images per second, and the peak of this process's memory in MB."""
     build, batch_size, _ = MODELS[name]
     drawn, labels, _ = draw_digits(9_984, seed=0)  # in whole batches
     images = drawn[..., None].astype(np.float32) / 255
@@ -138,20 +138,21 @@ def measure(name: str) -> dict:
     model.fit(images, *told, batch_size=batch_size, epochs=10_000, verbose=0, callbacks=[pace])
     unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes on macOS, kilobytes elsewhere
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
-    return {"pace": batch_size * pace.steps_per_second, "memory": memory}
+    speed = batch_size * pace.steps_per_second
+    return {"parameters": model.count_params(), "pace": speed, "memory": memory}
 
 
 def main() -> None:
     found = {}
     print(f"{'model':<32}{'parameters':>12}{'images/s':>10}{'peak MB':>9}  against its reference")
-    for name, (build, _, reference) in reversed(MODELS.items()):
+    for name, (_, _, reference) in reversed(MODELS.items()):
         run = subprocess.run([sys.executable, "-m", "tools.bench", name], capture_output=True, text=True)
         if run.returncode:
             raise SystemExit(f"{name} could not be measured:\n{run.stderr[-2_000:]}")
         found[name] = json.loads(run.stdout.splitlines()[-1])
-        pace, memory = found[name]["pace"], found[name]["memory"]
+        parameters, pace, memory = found[name].values()
         ratio = f"{pace / found[reference]['pace']:.1f} times as fast" if reference else ""
-        print(f"{name:<32}{build().count_params():>12,}{pace:>10,.0f}{memory:>9,.0f}  {ratio}", flush=True)
+        print(f"{name:<32}{parameters:>12,}{pace:>10,.0f}{memory:>9,.0f}  {ratio}", flush=True)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,9 @@ def anchor(heading: str) -> str:
 def front_page(chapters) -> str:
     """README without what only a reader of the repository needs, and the list of pages."""
     readme = (COURSE / "README.md").read_text(encoding="utf-8")
-    text = readme.split("## Two commands")[0]
+    text, found, _ = readme.partition("## Two commands")
+    if not found:
+        raise ValueError("README has no section 'Two commands', before which the front page ends.")
     pages = "\n".join(path.relative_to(COURSE / "notebooks").with_suffix("").as_posix() for path in chapters)
     return f"{text}\n```{{toctree}}\n:maxdepth: 1\n\n{pages}\n```\n"
 

@@ -36,7 +36,7 @@ class Checkpoint:
     Args:
         folder: created by the first `save`.
         model: compiled and built Keras model.
-        belongs_to: all that decides the outcome, writable as JSON.
+        belongs_to: what decides the outcome, but for the initial weights; writable as JSON.
     """
 
     def __init__(self, folder: Path, model, belongs_to: dict):
@@ -79,10 +79,12 @@ class Checkpoint:
         latest = tf.train.latest_checkpoint(self.folder)
         if latest is None:
             raise ValueError("its files are missing")
-        self._content().restore(latest).assert_consumed()
+        # First what it belongs to: the variables of another model would not even fit.
+        tf.train.Checkpoint(record=self._record).restore(latest).assert_existing_objects_matched().expect_partial()
         record = json.loads(self._record.numpy())
         if changed := [key for key, value in self._belongs_to.items() if record["belongs_to"].get(key) != value]:
             raise ValueError(f"it belongs to another training (other {', '.join(changed)})")
+        self._content().restore(latest).assert_consumed()
         snapshots = self._snapshots.numpy()
         pictures = list(tf.io.parse_tensor(snapshots, tf.uint8).numpy()) if snapshots else []
         return Progress(record["history"], record["seconds"], pictures)
@@ -98,6 +100,11 @@ class Checkpoint:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def _as_keras_has_it(array):
+    """The type that `fit` gives to an array: numbers with a point in single precision."""
+    return keras.config.floatx() if np.issubdtype(np.asarray(array).dtype, np.floating) else None
+
+
 def shuffled_epochs(arrays, batch_size: int, seed: int, first: int, last: int, whole_batches=False) -> tf.data.Dataset:
     """Batches of arrays, of the same length each, for the epochs `first` to `last` - 1, one after the other.
 
@@ -106,7 +113,7 @@ def shuffled_epochs(arrays, batch_size: int, seed: int, first: int, last: int, w
     where only `whole_batches` will do.
     """
     with tf.device("CPU"):
-        tensors = [keras.ops.convert_to_tensor(array) for array in arrays]
+        tensors = [keras.ops.convert_to_tensor(array, _as_keras_has_it(array)) for array in arrays]
 
     def order(epoch):
         rows = tf.range(len(tensors[0]), dtype=tf.int64)

@@ -40,9 +40,8 @@ class _Explorer(ipywidgets.VBox):
 
     def _repr_mimebundle_(self, **kwargs):
         """With the picture, for pages on which no kernel moves the sliders."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**data, "image/png": base64.b64encode(self.picture.value).decode()}, metadata
+        picture = base64.b64encode(self.picture.value).decode()
+        return {**super()._repr_mimebundle_(**kwargs), "image/png": picture}
 
 
 def _enlarged(image) -> Image.Image:
@@ -64,11 +63,11 @@ def _means(vae: VAE, z) -> np.ndarray:
 def explore_plane(vae: VAE, limit=3.0) -> ipywidgets.VBox:
     """A cursor in the plane of a VAE with two latents, each from -limit to limit, and the image that it decodes to.
 
-    Raises ValueError for another number of latents.
+    Images have shape (28, 28, 1). Raises ValueError for another number of latents.
     """
     if vae.latent_dim != 2:
         raise ValueError(f"This VAE has {vae.latent_dim} latents: a plane has two.")
-    ticks = np.linspace(-limit, limit, 20)
+    ticks = limit * (np.arange(20) - 9.5) / 10  # the middles of twenty tiles
     grid = np.stack(np.meshgrid(ticks, -ticks), axis=-1).reshape(-1, 2)
     tiles = _means(vae, grid)[..., 0].reshape(20, 20, 28, 28)
     plane = (

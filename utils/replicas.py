@@ -32,7 +32,7 @@ def optimizers_of(model) -> list:
 def state_of(model) -> list:
     """The variables that the rest of a training depends on: weights, averages, seeds, and those of the optimizers.
 
-    Metrics are not among them: they start anew with each epoch.
+    Metrics are not among them: they start anew with each epoch. Optimizers that have no variables yet get them.
     """
     for optimizer in optimizers_of(model):
         if not optimizer.built:
@@ -83,8 +83,6 @@ def _in_a_row(step):
 def writes(strategy) -> bool:
     """True for the one worker that writes files; the others read them."""
     resolver = getattr(strategy, "cluster_resolver", None)
-    return (
-        resolver is None
-        or resolver.task_type in (None, "", "chief")
-        or (resolver.task_type == "worker" and resolver.task_id == 0)
-    )
+    if resolver is None or resolver.task_type in (None, "", "chief"):
+        return True
+    return (resolver.task_type, resolver.task_id) == ("worker", 0) and "chief" not in resolver.cluster_spec().jobs

@@ -1,6 +1,7 @@
 """Train a model, or load what an earlier run trained: the one way to train in the notebooks."""
 
 import contextlib
+import copy
 import hashlib
 import io
 import json
@@ -26,6 +27,7 @@ __all__ = ["Training", "cosine", "fit_or_load", "load", "steps_of", "study"]
 PRETRAINED = COURSE / "data" / "pretrained"
 STUDIES = COURSE / "data" / "studies"
 CHECKPOINTS = COURSE / "data" / "checkpoints"
+BATCH_SIZE = 32  # where none is given, as Keras has it
 # What reading a record may raise that is no JSON, or not of the form that it was written in.
 DAMAGES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
@@ -78,8 +80,9 @@ def fit_or_load(
     epoch and neither reads nor writes.
 
     A training with a name may be cut off at any moment: after each epoch it writes a checkpoint into data/checkpoints,
-    and the same call goes on from there and ends with the same weights. (A `tf.data.Dataset` cannot be set to an epoch:
-    a training on one starts anew. Callbacks start anew, too.)
+    and the same call on the same model, newly built, goes on from there and ends with the same weights (to the last bit
+    with `setup(deterministic=True)`). A `tf.data.Dataset` cannot be set to an epoch: a training on one starts anew.
+    Callbacks start anew, too.
 
     The generators are seeded before and after, and those of the model's layers set back to where they were, so that
     what follows does not depend on which it was.
@@ -91,8 +94,13 @@ def fit_or_load(
         snapshot: function without arguments that returns images (n, ...) in [0, 1]. It is called after each epoch, and
             the pretrained file keeps what it returned, in bytes.
         strategy: a `tf.distribute.Strategy` to train under, on several devices or workers. The model may come from
-            outside of its scope. `batch_size` counts all replicas together; the last, partial batch of an epoch is left
-            out, since it could leave a replica without an image.
+            outside of its scope; it gets the weights after each epoch, after the other callbacks. `batch_size` counts
+            all replicas together, and is a multiple of their number; the last, partial batch of an epoch is left out.
+            Batches of a data set have to divide evenly.
+
+    Raises:
+        ValueError: the data do not fit the model or each other, or a weight is too large for half precision.
+        FloatingPointError: the loss of a GAN is not finite.
     """
     if not tf.config.list_physical_devices("GPU"):
         model.jit_compile = False  # Keras's default is XLA, which on a CPU compiles for seconds and gains nothing
@@ -110,17 +118,26 @@ def fit_or_load(
         epochs = 1
     # Loading weights leaves the layers' generators as they are, so training has to.
     generators = [(state, state.numpy()) for state in model.variables if state.name == "seed_generator_state"]
+    _check(model, x, y, batch_size, strategy)
     trained = replicated(model, strategy, _some_of(x, y)) if strategy else model
     checkpoint = None
     if name and session.mode != "quick" and not isinstance(x, tf.data.Dataset):
-        checkpoint = Checkpoint(CHECKPOINTS / name, trained, _belongs_to(model, epochs, batch_size, len(x)))
+        belongs_to = {
+            **_made_by(model, epochs, batch_size),
+            **_circumstances(),
+            "code": hashlib.sha256(
+                b"".join(path.read_bytes() for path in sorted(COURSE.glob("utils/*.py")))
+            ).hexdigest(),
+            "examples": _digest(x, y),
+            "snapshot": snapshot is not None,
+            "validation": validation_data is not None,
+        }
+        checkpoint = Checkpoint(CHECKPOINTS / name, trained, belongs_to)
     progress = _resumed(checkpoint, name, strategy) if checkpoint else Progress()
     report = _Report() if hasattr(get_ipython(), "kernel") else sys.stdout  # a terminal cannot update outputs
     data = {"x": x, "y": y, "batch_size": batch_size}
     if name or strategy or not isinstance(x, np.ndarray):
         data = _batches(x, y, batch_size, progress.epochs, epochs, strategy)
-    if check := getattr(model, "check_data", None):
-        check(x, y)
     after_epoch = _AfterEpoch(progress, snapshot, model, checkpoint if writes(strategy) else None)
     with contextlib.redirect_stdout(report):
         # Also where no epoch is left: an optimizer may have something to do at the end.
@@ -141,26 +158,44 @@ def fit_or_load(
         f"{_last(training)}"
     )
     print(summary, file=report)
+    kept = True
     if name and session.mode == "retrain" and writes(strategy):
         if session.comparable:
-            _save(model, name, _made_by(model, epochs, batch_size), training)
+            kept = _save(model, name, _made_by(model, epochs, batch_size), training)
         else:
             print(f"{name}: trained on {session.dataset}, so the pretrained file stays as it is.")
-    if checkpoint and writes(strategy):
+    if checkpoint and writes(strategy) and kept:
         checkpoint.remove()
     keras.utils.set_random_seed(session.seed)
     return training
 
 
-def _belongs_to(model, epochs, batch_size, count) -> dict:
-    """What a checkpoint has to agree on with the training that would go on from it: all that decides its outcome."""
-    code = b"".join(path.read_bytes() for path in sorted(COURSE.glob("utils/*.py")))
-    return {
-        **_made_by(model, epochs, batch_size),
-        **_circumstances(),
-        "count": count,
-        "code": hashlib.sha256(code).hexdigest(),
-    }
+def _check(model, x, y, batch_size, strategy) -> None:
+    """Complain about the data before anything is built, read or set aside for them."""
+    if check := getattr(model, "check_data", None):
+        check(x, y)
+    if isinstance(x, tf.data.Dataset | keras.utils.PyDataset):
+        return
+    if y is not None and len(x) != len(y):
+        raise ValueError(f"x has {len(x)} examples and y has {len(y)}: they are pairs, so give as many of both.")
+    if not strategy:
+        return
+    batch_size, replicas = batch_size or BATCH_SIZE, strategy.num_replicas_in_sync
+    if batch_size > len(x):
+        raise ValueError(f"batch_size is {batch_size}, but there are {len(x)} examples: choose at most so many.")
+    if batch_size % replicas:
+        raise ValueError(
+            f"batch_size is {batch_size}, for {replicas} replicas together: choose a multiple of {replicas}."
+        )
+
+
+def _digest(x, y) -> str:
+    """Of all examples; of a `PyDataset`, which draws them anew in every epoch, of its length and its first batch."""
+    parts = [len(x), *_some_of(x, y)] if isinstance(x, keras.utils.PyDataset) else [x, y]
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(np.ascontiguousarray(part) if part is not None else b"")
+    return digest.hexdigest()
 
 
 def _resumed(checkpoint: Checkpoint, name: str, strategy) -> Progress:
@@ -189,17 +224,14 @@ def _batches(x, y, batch_size, first, last, strategy) -> dict:
     """The data arguments of `fit` for the epochs `first` to `last` - 1 of a training that may have been cut off."""
     if isinstance(x, tf.data.Dataset | keras.utils.PyDataset):
         if isinstance(x, keras.utils.PyDataset):
+            x = copy.copy(x)  # the caller's stays at the epoch where it is
             for _ in range(first):
                 x.on_epoch_end()
         return {"x": x, "shuffle": False}  # it shuffles by itself, or not at all
-    arrays, batch_size = (x,) if y is None else (x, y), batch_size or 32  # as Keras has it
-    if len({len(array) for array in arrays}) > 1:
-        raise ValueError(f"x has {len(x)} examples and y has {len(y)}: they are pairs, so give as many of both.")
+    arrays, batch_size = (x,) if y is None else (x, y), batch_size or BATCH_SIZE
     steps = len(x) // batch_size if strategy else steps_of(1, len(x), batch_size)
-    if not steps:
-        raise ValueError(f"batch_size is {batch_size}, but there are {len(x)} examples: choose at most so many.")
     stream = shuffled_epochs(arrays, batch_size, session.seed, first, last, whole_batches=bool(strategy))
-    return {"x": stream, "steps_per_epoch": steps, "shuffle": False}
+    return {"x": stream, "steps_per_epoch": steps, "validation_batch_size": batch_size, "shuffle": False}
 
 
 class _AfterEpoch(keras.callbacks.Callback):
@@ -221,7 +253,11 @@ class _AfterEpoch(keras.callbacks.Callback):
             self._progress.snapshots.append(_as_bytes(self._snapshot()))
         self._progress.seconds = time.perf_counter() - self._start
         if self._checkpoint:
-            self._checkpoint.save(self._progress)
+            try:
+                self._checkpoint.save(self._progress)
+            except (OSError, tf.errors.OpError) as error:
+                print(f"\nNo checkpoint can be written to data/checkpoints ({type(error).__name__}); training goes on.")
+                self._checkpoint = None
 
 
 class _Report(io.TextIOBase):
@@ -249,8 +285,8 @@ def _last(training: Training) -> str:
     return ", ".join(f"{metric} {values[-1]:.4g}" for metric, values in training.history.items())
 
 
-def _save(model, name: str, made_by: dict, training: Training) -> None:
-    """Write weights and record, and give the model the rounded weights."""
+def _save(model, name: str, made_by: dict, training: Training) -> bool:
+    """Write weights and record, and give the model the rounded weights. True if the files could be written."""
     arrays = []
     for weight in model.get_weights():
         with np.errstate(over="ignore"):  # the next line says it better
@@ -274,6 +310,8 @@ def _save(model, name: str, made_by: dict, training: Training) -> None:
         write_atomically(PRETRAINED / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
     except OSError as error:
         print(f"{name}: could not be written to data/pretrained ({error.strerror}); the model in memory is trained.")
+        return False
+    return True
 
 
 def load(model, name: str, *, epochs, batch_size, with_snapshots=False) -> Training:
