@@ -1,8 +1,7 @@
-import math
-
 import keras
 import numpy as np
 import pytest
+import zoo
 
 from utils import runtime, training
 from utils.stacking import pretrain_greedily, stacked
@@ -10,16 +9,8 @@ from utils.stacking import pretrain_greedily, stacked
 
 def dense_blocks():
     """Two blocks, 784 -> 12 -> 5."""
-
-    def block(shape, code):
-        up = [keras.layers.Dense(math.prod(shape)), keras.layers.Reshape(shape)]
-        return (
-            keras.Sequential([keras.Input(shape), keras.layers.Flatten(), keras.layers.Dense(code, "relu")]),
-            keras.Sequential([keras.Input((code,)), *up]),
-        )
-
     keras.utils.set_random_seed(0)
-    return [block((28, 28, 1), 12), block((12,), 5)]
+    return zoo.two_blocks()
 
 
 def weights(blocks):

@@ -4,6 +4,7 @@ import base64
 import io
 
 import nbformat
+import numpy as np
 from PIL import Image
 
 from tools import COURSE
@@ -29,28 +30,24 @@ def picture(notebook: str, ending: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(found))).convert("RGB")
 
 
-def row(pictures) -> Image.Image:
+def row(pictures) -> np.ndarray:
     """Pictures side by side, all of one height."""
-    scaled = [image.resize((HEIGHT * image.width // image.height, HEIGHT)) for image in pictures]
-    whole = Image.new("RGB", (sum(image.width + GAP for image in scaled) - GAP, HEIGHT), "white")
-    left = 0
-    for image in scaled:
-        whole.paste(image, (left, 0))
-        left += image.width + GAP
-    return whole
+    scaled = [np.asarray(image.resize((HEIGHT * image.width // image.height, HEIGHT))) for image in pictures]
+    return np.hstack(with_gaps(scaled, (HEIGHT, GAP, 3)))
+
+
+def with_gaps(parts, gap) -> list[np.ndarray]:
+    """The parts, and white of this shape between them."""
+    white = np.full(gap, 255, np.uint8)
+    return [piece for part in parts for piece in (part, white)][:-1]
 
 
 def main() -> None:
     found = [picture(*which) for which in PICTURES]
-    rows = [row(found[:3]), row(found[3:])]
+    rows = [Image.fromarray(row(part)) for part in (found[:3], found[3:])]
     width = min(strip.width for strip in rows)
-    rows = [strip.resize((width, strip.height * width // strip.width)) for strip in rows]
-    whole = Image.new("RGB", (width, sum(strip.height + GAP for strip in rows) - GAP), "white")
-    top = 0
-    for strip in rows:
-        whole.paste(strip, (0, top))
-        top += strip.height + GAP
-    whole.quantize(64).save(STRIP, optimize=True)
+    scaled = [np.asarray(strip.resize((width, strip.height * width // strip.width))) for strip in rows]
+    Image.fromarray(np.vstack(with_gaps(scaled, (GAP, width, 3)))).quantize(64).save(STRIP, optimize=True)
 
 
 if __name__ == "__main__":

@@ -56,8 +56,7 @@ def _slider(name: str, limit: float) -> ipywidgets.FloatSlider:
 
 def _means(vae: VAE, z) -> np.ndarray:
     """As `VAE.decode`, of a few vectors: without `predict`, which takes longer to start than they take to decode."""
-    outputs = vae.decoder(np.float32(z), training=False)
-    return keras.ops.convert_to_numpy(keras.ops.sigmoid(outputs) if vae.likelihood == "bernoulli" else outputs)
+    return vae.pixels(vae.decoder(np.float32(z), training=False))
 
 
 def explore_plane(vae: VAE, limit=3.0) -> ipywidgets.VBox:

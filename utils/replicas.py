@@ -37,9 +37,7 @@ def state_of(model) -> list:
     for optimizer in optimizers_of(model):
         if not optimizer.built:
             optimizer.build(model.trainable_variables)
-    metrics = {id(variable) for variable in model.metrics_variables}
-    state = [variable for variable in model.variables if id(variable) not in metrics]
-    return [*state, *(variable for optimizer in optimizers_of(model) for variable in optimizer.variables)]
+    return [*model.variables, *(variable for optimizer in optimizers_of(model) for variable in optimizer.variables)]
 
 
 def copy_state(source, target) -> None:

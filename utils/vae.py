@@ -183,7 +183,11 @@ class VAE(EncoderDecoder):
 
     def decode(self, z) -> np.ndarray:
         """Images (n, ...) of latent vectors (n, latent_dim): the means of their pixels."""
-        outputs = ops.cast(self.decoder.predict(z, batch_size=1000, verbose=0), "float32")
+        return self.pixels(self.decoder.predict(z, batch_size=1000, verbose=0))
+
+    def pixels(self, outputs) -> np.ndarray:
+        """The means of the pixels, (n, ...), of what the decoder returns."""
+        outputs = ops.cast(outputs, "float32")
         return ops.convert_to_numpy(ops.sigmoid(outputs) if self.likelihood == "bernoulli" else outputs)
 
     def reconstruct(self, images) -> np.ndarray:
