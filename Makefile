@@ -2,10 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run test lab train bench lint colab site
+.PHONY: run solutions test lab train bench lint colab site
 
 run: .venv/ready
 	COURSE_MODE=standard $(BIN)/python -m tools.execute
+
+solutions: .venv/ready
+	COURSE_MODE=standard $(BIN)/python -m tools.execute notebooks/solutions/*.ipynb
 
 test: lint
 	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env

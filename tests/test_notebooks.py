@@ -9,12 +9,12 @@ import sys
 import nbformat
 import pytest
 
-from tools import notebooks
+from tools import chapters, solutions
 from utils import runtime, training
 from utils.autoencoders import Autoencoder, convolutional_decoder, convolutional_encoder
 
-NOTEBOOKS = notebooks()
-CHAPTERS = [path for path in NOTEBOOKS if path.parent.name == "notebooks"]
+CHAPTERS, SOLUTIONS = chapters(), solutions()
+NOTEBOOKS = CHAPTERS + SOLUTIONS
 RESULTS = json.loads((runtime.COURSE / "data" / "results.json").read_bytes())
 
 
@@ -35,7 +35,8 @@ def headings(path):
 
 
 def each(paths):
-    return pytest.mark.parametrize("path", paths, ids=[path.stem for path in paths])
+    names = [path.relative_to(runtime.COURSE / "notebooks").with_suffix("").as_posix() for path in paths]
+    return pytest.mark.parametrize("path", paths, ids=names)
 
 
 @each(NOTEBOOKS)
@@ -86,6 +87,32 @@ def test_has_the_bones_of_a_chapter(path):
     assert any(section.endswith("What we measured") for section in sections)
     assert sections[-2:] == ["Exercises", "Sources"]
     assert 3 <= len(re.findall(r"^\d\. ", prose(path).split("## Exercises")[1], re.MULTILINE)) <= 5
+
+
+@each(SOLUTIONS)
+def test_solves_all_exercises_of_its_chapter(path):
+    solution, path = path, path.parents[1] / path.name
+    exercises = prose(path).split("## Exercises")[1].split("## Sources")[0]
+    assert f"](solutions/{path.name})" in exercises
+    numbers = re.findall(r"^(\d)\. ", exercises, re.MULTILINE)
+    assert re.findall(r"^## (\d)\. ", prose(solution), re.MULTILINE) == numbers
+    cells = read(solution).cells
+    title, name = cells[0].source, path.stem[3:].replace("_", " ")
+    assert re.match(rf"# {path.stem[:2]} · {name}: solutions\n\n> ", title, re.IGNORECASE)
+    assert "**Time**" in title and f"](../{path.name})" in title and "<!-- colab -->" in title
+    assert cells[-1].source.splitlines()[-1].endswith(f"](../{path.name}#Exercises)")
+
+
+@each(SOLUTIONS)
+def test_solutions_leave_the_models_and_figures_of_chapters_alone(path):
+    for node in ast.walk(ast.parse("\n".join(cell.source for cell in code_cells(path)))):
+        if isinstance(node, ast.Call):
+            called = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            assert called not in ("record", "table"), "a solution records no figure of the course"
+            if called == "fit_or_load":
+                assert "name" not in [keyword.arg for keyword in node.keywords], "it would write the chapter's weights"
+            if called == "study" and isinstance(node.args[0], ast.Constant):
+                assert node.args[0].value.startswith(f"{path.stem[:2]}_exercise_")
 
 
 def test_setup_cells_are_identical():

@@ -47,11 +47,12 @@ def test_every_page_loads_and_fits_and_shows_its_formulas(site, browser, width):
     failed = []
     page.on("requestfailed", lambda request: failed.append(request.url))
     page.on("response", lambda response: response.status >= 400 and failed.append(response.url))
-    for path in sorted(folder.glob("*.html")):
-        page.goto(address + path.name, wait_until="load")
+    for path in sorted(folder.rglob("*.html")):
+        page.goto(address + path.relative_to(folder).as_posix(), wait_until="load")
         formulas = page.locator(".math").count()
         page.wait_for_function("n => document.querySelectorAll('mjx-container').length == n", arg=formulas)
         assert page.locator("mjx-merror").count() == 0, path.name
+        assert "|—" not in page.locator("body").inner_text(), f"{path.name}: a table is left as text"
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path.name
     assert not failed
 
@@ -59,8 +60,8 @@ def test_every_page_loads_and_fits_and_shows_its_formulas(site, browser, width):
 def test_no_link_within_the_site_is_broken(site, browser):
     folder, address = site
     page = browser.new_page()
-    for path in sorted(folder.glob("*.html")):
-        page.goto(address + path.name, wait_until="load")
+    for path in sorted(folder.rglob("*.html")):
+        page.goto(address + path.relative_to(folder).as_posix(), wait_until="load")
         links = set(page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.href)"))
         for link in links:
             if link.startswith(address):

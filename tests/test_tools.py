@@ -16,7 +16,8 @@ import tools
 from tools import colab, execute, gallery, readme
 from utils import runtime
 
-NOTEBOOKS = tools.notebooks()
+CHAPTERS = tools.chapters()
+NOTEBOOKS = CHAPTERS + tools.solutions()
 README = (runtime.COURSE / "README.md").read_text(encoding="utf-8")
 
 
@@ -77,7 +78,7 @@ def test_checkpoints_of_jupyter_are_not_part_of_the_course(tmp_path, monkeypatch
     for name in [*names, "notebooks/.ipynb_checkpoints/01_a-checkpoint.ipynb", "notebooks/mine.ipynb"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert tools.notebooks() == [tmp_path / name for name in names]
+    assert [*tools.chapters(), *tools.solutions()] == [tmp_path / name for name in names]
 
 
 def test_readme_has_the_recorded_figures(monkeypatch):
@@ -87,7 +88,7 @@ def test_readme_has_the_recorded_figures(monkeypatch):
 
 
 def test_readme_names_each_chapter_and_each_command():
-    for path in NOTEBOOKS:
+    for path in CHAPTERS:
         assert f"(notebooks/{path.name})" in README
     commands = (runtime.COURSE / "Makefile").read_text(encoding="utf-8").replace("$(BIN)", ".venv/bin")
     for line in re.findall(r"^\t(.*\.venv/bin/(?:python|jupyter|ruff).*)", commands, re.MULTILINE):
@@ -97,7 +98,7 @@ def test_readme_names_each_chapter_and_each_command():
 
 def test_readme_says_how_long_each_chapter_takes():
     """As the chapter itself does."""
-    for path in NOTEBOOKS:
+    for path in CHAPTERS:
         time = nbformat.read(path, as_version=4).cells[0].source.split("**Time**")[1].split("**You need")[0]
         minutes = "1.5" if "minute and a half" in time else re.search(r"([\d.]+) minutes? on two CPU cores", time)[1]
         retrain = re.search(r"or (\d+) in `retrain` mode", time)
@@ -136,7 +137,7 @@ def copy(tmp_path, monkeypatch):
         monkeypatch.setattr(sys, "argv", ["colab.py", *arguments])
         status = colab.main()
         files = [tmp_path / "README.md", *sorted((tmp_path / "notebooks").rglob("*.ipynb"))]
-        return status, {path.name: path.read_text(encoding="utf-8") for path in files}
+        return status, {path.relative_to(tmp_path).as_posix(): path.read_text(encoding="utf-8") for path in files}
 
     return stamp
 
@@ -153,8 +154,8 @@ def test_stamping_is_idempotent_and_can_be_changed(copy):
     status, once = copy("someone/course", "v1")
     assert status == 0
     for name, text in once.items():
-        page = "00_start_here.ipynb" if name == "README.md" else name
-        assert f"colab.research.google.com/github/someone/course/blob/v1/notebooks/{page}" in text
+        page = "notebooks/00_start_here.ipynb" if name == "README.md" else name
+        assert f"colab.research.google.com/github/someone/course/blob/v1/{page}" in text
         if name != "README.md":
             cell = nbformat.reads(text, as_version=4).cells[1].source
             assert 'ADDRESS, REFERENCE = "https://github.com/someone/course", "v1"' in cell
@@ -195,7 +196,7 @@ def test_a_stamped_notebook_alone_fetches_the_course(copy, tmp_path):
     files = copy(f"file://{origin}", "v1")[1]
     alone = tmp_path / "alone"
     alone.mkdir()
-    (alone / "00_start_here.ipynb").write_text(files["00_start_here.ipynb"], encoding="utf-8")
+    (alone / "00_start_here.ipynb").write_text(files["notebooks/00_start_here.ipynb"], encoding="utf-8")
     stub = tmp_path / "stub" / "google" / "colab"
     stub.mkdir(parents=True)
     (stub / "__init__.py").touch()

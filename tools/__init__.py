@@ -5,7 +5,11 @@ from pathlib import Path
 COURSE = Path(__file__).resolve().parents[1]
 
 
-def notebooks() -> list[Path]:
-    """The chapters and their solutions, in order, without the checkpoints that Jupyter leaves beside them."""
-    folders = COURSE / "notebooks", COURSE / "notebooks" / "solutions"
-    return [path for folder in folders for path in sorted(folder.glob("[0-9]*.ipynb"))]
+def chapters() -> list[Path]:
+    """The chapters in order, without the checkpoints that Jupyter leaves beside them."""
+    return sorted((COURSE / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def solutions() -> list[Path]:
+    """The solutions to the exercises, in order: each has the name of its chapter."""
+    return sorted((COURSE / "notebooks" / "solutions").glob("[0-9]*.ipynb"))

@@ -2,7 +2,7 @@
 
     python -m tools.execute [--in-place] [notebook ...]
 
-Without names, the whole course. Executed copies and HTML pages go to build/; with --in-place (`make train`) the
+Without names, all chapters. Executed copies and HTML pages go to build/; with --in-place (`make train`) the
 notebook itself gets the outputs, but only if every cell ran, and on real data. COURSE_MODE sets the mode. Exit status
 1 if a notebook failed.
 """
@@ -18,7 +18,7 @@ import nbconvert
 import nbformat
 from tqdm import tqdm
 
-from tools import COURSE, notebooks
+from tools import COURSE, chapters
 
 BUILD = COURSE / "build"
 
@@ -26,11 +26,11 @@ BUILD = COURSE / "build"
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--in-place", action="store_true", help="write outputs into the notebooks themselves")
-    parser.add_argument("notebooks", nargs="*", type=Path, help="default: the whole course")
+    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all chapters")
     arguments = parser.parse_args()
 
     rows = []
-    overall = tqdm(arguments.notebooks or notebooks(), desc="notebooks", unit="notebook", position=0)
+    overall = tqdm(arguments.notebooks or chapters(), desc="notebooks", unit="notebook", position=0)
     for path in overall:
         overall.set_postfix_str(path.stem)
         start = time.perf_counter()

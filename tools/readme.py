@@ -1,26 +1,52 @@
-"""Write the results table of README from data/results.json: `python -m tools.readme`."""
+"""Write what README shows of the run: `python -m tools.readme`.
+
+The figures come from data/results.json, headlines first; the map from slides to sections is that of chapter 00.
+"""
 
 import re
 
-from tools import COURSE
+import nbformat
+
+from tools import COURSE, chapters
+from tools.execute import results as shown
 from utils import results
 
-TABLE = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
+MAP = re.compile(r"^\| slides \|.*?(?=\n\n)", re.DOTALL | re.MULTILINE)
 
 
 def updated(text: str) -> str:
-    """README's text with the table that data/results.json gives."""
+    """README's text with the figures and the map as they are now."""
+    for name, content in {"results": figures(), "map": slides()}.items():
+        marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        text = marked.sub(lambda match, content=content: f"{match[1]}\n{content}\n\n{match[2]}", text)
+    return text
+
+
+def figures() -> str:
+    """One figure of each chapter, and, folded, all of them."""
     everything = results.load()
     environment = everything.pop("environment")
-    lines = []
-    for name, figures in sorted(everything.items()):
+    headlines = {}
+    for path in chapters():
+        name = shown(nbformat.read(path, as_version=4))["headline"].split()[0]
+        headlines[f"{path.stem[:2]}: {name}"] = everything[path.stem][name]
+    lines = [*results.rows(headlines), "", "<details>", "<summary>All figures</summary>", ""]
+    for name, entries in sorted(everything.items()):
         path = "utils/judge.py" if name == "judge" else f"notebooks/{name}.ipynb"
-        lines += [f"**[{name}]({path})**", "", *results.rows(figures), ""]
-    lines.append(
+        lines += [f"**[{name}]({path})**", "", *results.rows(entries), ""]
+    lines += [
+        "</details>",
+        "",
         f"Measured with Python {environment['python']}, TensorFlow {environment['tensorflow']}, Keras "
-        f"{environment['keras']} on {environment['cores']} CPU cores and {environment['gpus']} GPUs."
-    )
-    return TABLE.sub(lambda match: match[1] + "\n" + "\n".join(lines) + "\n\n" + match[2], text)
+        f"{environment['keras']} on {environment['cores']} CPU cores and {environment['gpus']} GPUs.",
+    ]
+    return "\n".join(lines)
+
+
+def slides() -> str:
+    """The table that leads from the lecture's slides to sections, with links as README needs them."""
+    start = "\n\n".join(cell.source for cell in nbformat.read(chapters()[0], as_version=4).cells)
+    return MAP.search(start)[0].replace("](", "](notebooks/")
 
 
 if __name__ == "__main__":

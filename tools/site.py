@@ -9,7 +9,7 @@ import sys
 
 from sphinx.cmd.build import main as sphinx
 
-from tools import COURSE, notebooks
+from tools import COURSE, chapters, solutions
 
 SOURCE, SITE = COURSE / "build" / "site-source", COURSE / "build" / "site"
 
@@ -18,19 +18,33 @@ project, author, html_title = "Generative models, step by step", "its authors", 
 extensions = ["myst_nb", "sphinx-mathjax-offline"]
 nb_execution_mode = "off"
 nb_merge_streams = True
+nb_render_markdown_format = "gfm"  # outputs have tables
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 myst_heading_slug_func = "tools.site.anchor"
 suppress_warnings = ["mystnb.unknown_mime_type", "myst.header"]
 html_theme = "sphinx_book_theme"
-html_theme_options = {"use_download_button": True, "use_fullscreen_button": False, "show_toc_level": 2}
+html_theme_options = {
+    "use_download_button": True, "use_fullscreen_button": False, "show_toc_level": 2, "navbar_persistent": [],
+}
 html_copy_source, html_sourcelink_suffix = True, ""
 html_static_path, html_css_files = ["_static"], ["wide.css"]
 """
-# On a narrow screen code breaks or scrolls, and the page does not.
+# Lines of code are up to 120 characters long: at 1280 pixels nearly all of them fit. On a narrow screen code breaks or
+# scrolls, and the page does not.
 STYLE = """
+@media (min-width: 1200px) {
+  .bd-sidebar-primary { flex: 0 0 13rem; }
+  .bd-sidebar-secondary { flex: 0 0 11rem; width: 11rem; }
+  .bd-main .bd-content .bd-article-container { max-width: 60rem; }
+}
+.highlight pre, .cell_output pre { font-size: 0.72rem; }
 .highlight, .highlight pre, .cell_output { max-width: 100%; overflow-x: auto; }
-code.literal, code.literal .pre { overflow-wrap: anywhere; white-space: normal; }
+code.literal, code.literal .pre { white-space: normal; }
+@media (max-width: 800px) {
+  code.literal, code.literal .pre { overflow-wrap: anywhere; }
+  td code.literal .pre { overflow-wrap: normal; }
+}
 """
 
 
@@ -39,21 +53,22 @@ def anchor(heading: str) -> str:
     return heading.replace(" ", "-")
 
 
-def front_page(chapters) -> str:
-    """README without what only a reader of the repository needs, and the list of pages."""
+def front_page() -> str:
+    """README without what only a reader of the repository needs, and the lists of pages."""
     readme = (COURSE / "README.md").read_text(encoding="utf-8")
     text, found, _ = readme.partition("## Two commands")
     if not found:
         raise ValueError("README has no section 'Two commands', before which the front page ends.")
-    pages = "\n".join(path.relative_to(COURSE / "notebooks").with_suffix("").as_posix() for path in chapters)
-    return f"{text}\n```{{toctree}}\n:maxdepth: 1\n\n{pages}\n```\n"
+    for caption, paths in {"Chapters": chapters(), "Solutions": solutions()}.items():
+        pages = "\n".join(path.relative_to(COURSE / "notebooks").with_suffix("").as_posix() for path in paths)
+        text += f"\n```{{toctree}}\n:maxdepth: 1\n:caption: {caption}\n\n{pages}\n```\n"
+    return text
 
 
 def main() -> int:
     shutil.rmtree(SOURCE, ignore_errors=True)
     shutil.rmtree(SITE, ignore_errors=True)
-    chapters = notebooks()
-    for path in chapters:
+    for path in chapters() + solutions():
         copy = SOURCE / path.relative_to(COURSE / "notebooks")
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
@@ -62,7 +77,7 @@ def main() -> int:
     (SOURCE / "data").mkdir()
     shutil.copy(COURSE / "data" / "gallery.png", SOURCE / "data")
     (SOURCE / "conf.py").write_text(CONFIGURATION, encoding="utf-8")
-    (SOURCE / "index.md").write_text(front_page(chapters), encoding="utf-8")
+    (SOURCE / "index.md").write_text(front_page(), encoding="utf-8")
     return sphinx(["-W", "--keep-going", "-q", "-b", "html", str(SOURCE), str(SITE)])
 
 
