@@ -9,12 +9,11 @@ import sys
 import nbformat
 import pytest
 
-from tools import chapters, solutions
+from tools import chapters, notebooks, solutions
 from utils import runtime, training
 from utils.autoencoders import Autoencoder, convolutional_decoder, convolutional_encoder
 
-CHAPTERS, SOLUTIONS = chapters(), solutions()
-NOTEBOOKS = CHAPTERS + SOLUTIONS
+CHAPTERS, SOLUTIONS, NOTEBOOKS = chapters(), solutions(), notebooks()
 RESULTS = json.loads((runtime.COURSE / "data" / "results.json").read_bytes())
 
 
@@ -91,12 +90,11 @@ def test_has_the_bones_of_a_chapter(path):
 
 @each(SOLUTIONS)
 def test_solves_all_exercises_of_its_chapter(path):
-    solution, path = path, path.parents[1] / path.name
-    exercises = prose(path).split("## Exercises")[1].split("## Sources")[0]
+    exercises = prose(path.parents[1] / path.name).split("## Exercises")[1].split("## Sources")[0]
     assert f"](solutions/{path.name})" in exercises
     numbers = re.findall(r"^(\d)\. ", exercises, re.MULTILINE)
-    assert re.findall(r"^## (\d)\. ", prose(solution), re.MULTILINE) == numbers
-    cells = read(solution).cells
+    assert re.findall(r"^## (\d)\. ", prose(path), re.MULTILINE) == numbers
+    cells = read(path).cells
     title, name = cells[0].source, path.stem[3:].replace("_", " ")
     assert re.match(rf"# {path.stem[:2]} · {name}: solutions\n\n> ", title, re.IGNORECASE)
     assert "**Time**" in title and f"](../{path.name})" in title and "<!-- colab -->" in title
@@ -170,6 +168,19 @@ def test_uses_only_public_names(path):
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
             assert node.attr in modules[node.value.id].__all__
+
+
+@each(NOTEBOOKS)
+def test_shows_the_source_as_it_is(path):
+    cells = code_cells(path)
+    names = {}
+    for node in ast.parse("\n".join(cell.source for cell in cells)).body:
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("utils", "tools"):
+            exec(ast.unparse(node), names)
+    for cell in cells:
+        for shown in re.findall(r"^show_source\((.*)\)", cell.source, re.MULTILINE):
+            outputs = [output.get("data", {}).get("text/markdown") for output in cell.outputs]
+            assert runtime.show_source(eval(shown, names)).data in outputs, f"{shown} has changed: run the notebook"
 
 
 @each(CHAPTERS)

@@ -40,6 +40,11 @@ def browser():
         browser.close()
 
 
+def pages(folder):
+    """All pages of the site, without the parts that the theme keeps beside its styles."""
+    return [path for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts]
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 def test_every_page_loads_and_fits_and_shows_its_formulas(site, browser, width):
     folder, address = site
@@ -47,7 +52,7 @@ def test_every_page_loads_and_fits_and_shows_its_formulas(site, browser, width):
     failed = []
     page.on("requestfailed", lambda request: failed.append(request.url))
     page.on("response", lambda response: response.status >= 400 and failed.append(response.url))
-    for path in sorted(folder.rglob("*.html")):
+    for path in pages(folder):
         page.goto(address + path.relative_to(folder).as_posix(), wait_until="load")
         formulas = page.locator(".math").count()
         page.wait_for_function("n => document.querySelectorAll('mjx-container').length == n", arg=formulas)
@@ -60,7 +65,7 @@ def test_every_page_loads_and_fits_and_shows_its_formulas(site, browser, width):
 def test_no_link_within_the_site_is_broken(site, browser):
     folder, address = site
     page = browser.new_page()
-    for path in sorted(folder.rglob("*.html")):
+    for path in pages(folder):
         page.goto(address + path.relative_to(folder).as_posix(), wait_until="load")
         links = set(page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.href)"))
         for link in links:

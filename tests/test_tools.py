@@ -16,8 +16,7 @@ import tools
 from tools import colab, execute, gallery, readme
 from utils import runtime
 
-CHAPTERS = tools.chapters()
-NOTEBOOKS = CHAPTERS + tools.solutions()
+CHAPTERS, NOTEBOOKS = tools.chapters(), tools.notebooks()
 README = (runtime.COURSE / "README.md").read_text(encoding="utf-8")
 
 
@@ -78,7 +77,7 @@ def test_checkpoints_of_jupyter_are_not_part_of_the_course(tmp_path, monkeypatch
     for name in [*names, "notebooks/.ipynb_checkpoints/01_a-checkpoint.ipynb", "notebooks/mine.ipynb"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    assert [*tools.chapters(), *tools.solutions()] == [tmp_path / name for name in names]
+    assert tools.notebooks() == [tmp_path / name for name in names]
 
 
 def test_readme_has_the_recorded_figures(monkeypatch):

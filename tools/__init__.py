@@ -13,3 +13,8 @@ def chapters() -> list[Path]:
 def solutions() -> list[Path]:
     """The solutions to the exercises, in order: each has the name of its chapter."""
     return sorted((COURSE / "notebooks" / "solutions").glob("[0-9]*.ipynb"))
+
+
+def notebooks() -> list[Path]:
+    """The chapters, and then their solutions."""
+    return chapters() + solutions()

@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-from tools import COURSE, chapters, solutions
+from tools import COURSE, notebooks
 
 BADGE = re.compile(r"<!-- colab -->.*?<!-- /colab -->", re.DOTALL)
 STAMP = re.compile(r'(ADDRESS, REFERENCE = )\\?"[^"]*\\?", \\?"[^"]*\\?"')
@@ -27,7 +27,7 @@ def main() -> int:
         print(f"{repository!r} is neither owner/name nor an address such as https://host/owner/name", file=sys.stderr)
         return 2
     address = f"https://github.com/{repository}" if on_github else repository
-    for path in [*chapters(), *solutions(), COURSE / "README.md"]:
+    for path in [*notebooks(), COURSE / "README.md"]:
         stamp(path, address, reference, repository if on_github else None)
     print(f"Stamped {address} at {reference}.")
     return 0

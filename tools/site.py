@@ -9,7 +9,7 @@ import sys
 
 from sphinx.cmd.build import main as sphinx
 
-from tools import COURSE, chapters, solutions
+from tools import COURSE, chapters, notebooks, solutions
 
 SOURCE, SITE = COURSE / "build" / "site-source", COURSE / "build" / "site"
 
@@ -68,7 +68,7 @@ def front_page() -> str:
 def main() -> int:
     shutil.rmtree(SOURCE, ignore_errors=True)
     shutil.rmtree(SITE, ignore_errors=True)
-    for path in chapters() + solutions():
+    for path in notebooks():
         copy = SOURCE / path.relative_to(COURSE / "notebooks")
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
