@@ -88,13 +88,14 @@ def test_has_the_bones_of_a_chapter(path):
     assert 3 <= len(re.findall(r"^\d\. ", prose(path).split("## Exercises")[1], re.MULTILINE)) <= 5
 
 
-@each(SOLUTIONS)
-def test_solves_all_exercises_of_its_chapter(path):
-    exercises = prose(path.parents[1] / path.name).split("## Exercises")[1].split("## Sources")[0]
+@each(CHAPTERS)
+def test_solutions_solve_all_exercises(path):
+    exercises = prose(path).split("## Exercises")[1].split("## Sources")[0]
     assert f"](solutions/{path.name})" in exercises
+    solved = path.parent / "solutions" / path.name
     numbers = re.findall(r"^(\d)\. ", exercises, re.MULTILINE)
-    assert re.findall(r"^## (\d)\. ", prose(path), re.MULTILINE) == numbers
-    cells = read(path).cells
+    assert re.findall(r"^## (\d)\. ", prose(solved), re.MULTILINE) == numbers
+    cells = read(solved).cells
     title, name = cells[0].source, path.stem[3:].replace("_", " ")
     assert re.match(rf"# {path.stem[:2]} · {name}: solutions\n\n> ", title, re.IGNORECASE)
     assert "**Time**" in title and f"](../{path.name})" in title and "<!-- colab -->" in title
