@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import zoo
 
-from utils import training
+from utils.fingerprint import describe
 from utils.gan import MinibatchStandardDeviation
 from utils.replicas import optimizers_of, state_of
 from utils.vae import Sampling
@@ -77,7 +77,7 @@ def test_a_model_comes_back_from_its_configuration(name):
     config = model.get_config()
     json.dumps(config)
     again = type(model).from_config(config)
-    assert training._architecture(again) == training._architecture(model)
+    assert describe(again) == describe(model)
     again.set_weights(model.get_weights())
     given = inputs(name, model)
     assert same(zoo.outputs(again, given), zoo.outputs(model, given))

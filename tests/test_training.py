@@ -92,9 +92,9 @@ def test_weights_without_snapshots_will_not_do_where_they_are_asked_for(images, 
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"units": 9}, "another architecture"),
-        ({"activation": "tanh"}, "another architecture"),
-        ({"learning_rate": 2e-3}, r"learning_rate 0.001 there, 0.002 here"),
+        ({"units": 9}, "another recipe (network)"),
+        ({"activation": "tanh"}, "another recipe (network)"),
+        ({"learning_rate": 2e-3}, "'learning_rate': 0.002} here"),
     ],
 )
 def test_another_model_is_trained_and_the_file_stays(change, words, pretrained, images, capsys):
@@ -126,7 +126,7 @@ def test_weights_serve_in_half_precision_too(pretrained, images):
         keras.config.set_dtype_policy("float32")
 
 
-TEXTS = {"empty record": "{}", "list": "[]", "strings": '{"hyperparameters": "x", "seconds": "y", "history": "z"}'}
+TEXTS = {"empty record": "{}", "list": "[]", "strings": '{"recipe": "x", "seconds": "y", "history": "z"}'}
 
 
 @pytest.mark.parametrize("damage", ["no weights", "other weights", "no record", "half a record", *TEXTS])

@@ -18,6 +18,7 @@ from IPython import get_ipython
 from IPython.display import display
 
 from utils.checkpoints import Checkpoint, Progress, shuffled_epochs
+from utils.fingerprint import describe
 from utils.gan import GAN
 from utils.replicas import copy_state, replicated, writes
 from utils.runtime import COURSE, session, write_atomically
@@ -73,7 +74,7 @@ def fit_or_load(
 ) -> Training:
     """Train a compiled model on x (or on pairs x, y), or load its weights from data/pretrained.
 
-    With a `name`, standard mode loads NAME.npz if its record NAME.json fits this architecture and these
+    With a `name`, standard mode loads NAME.npz if its record NAME.json fits this network and these
     hyperparameters, and says why and trains if not; retrain mode trains and writes both files (half-precision
     weights without optimizer state, rounded in the model too, so that figures are those of the file).
     Without a name, as for models that train within a minute, it always trains. Quick mode trains for one
@@ -123,7 +124,7 @@ def fit_or_load(
     checkpoint = None
     if name and session.mode != "quick" and not isinstance(x, tf.data.Dataset):
         belongs_to = {
-            **_made_by(model, epochs, batch_size),
+            "recipe": _recipe(model, epochs, batch_size),
             **_circumstances(),
             "code": hashlib.sha256(
                 b"".join(path.read_bytes() for path in sorted(COURSE.glob("utils/*.py")))
@@ -161,7 +162,7 @@ def fit_or_load(
     kept = True
     if name and session.mode == "retrain" and writes(strategy):
         if session.comparable:
-            kept = _save(model, name, _made_by(model, epochs, batch_size), training)
+            kept = _save(model, name, _recipe(model, epochs, batch_size), training)
         else:
             print(f"{name}: trained on {session.dataset}, so the pretrained file stays as it is.")
     if checkpoint and writes(strategy) and kept:
@@ -285,7 +286,7 @@ def _last(training: Training) -> str:
     return ", ".join(f"{metric} {values[-1]:.4g}" for metric, values in training.history.items())
 
 
-def _save(model, name: str, made_by: dict, training: Training) -> bool:
+def _save(model, name: str, recipe: dict, training: Training) -> bool:
     """Write weights and record, and give the model the rounded weights. True if the files could be written."""
     arrays = []
     for weight in model.get_weights():
@@ -298,7 +299,7 @@ def _save(model, name: str, made_by: dict, training: Training) -> bool:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, *arrays, **pictures)
     record = {
-        **made_by,
+        "recipe": recipe,
         "history": training.history,
         "seconds": round(training.seconds, 1),
         **_circumstances(),
@@ -319,24 +320,21 @@ def load(model, name: str, *, epochs, batch_size, with_snapshots=False) -> Train
 
     With `with_snapshots`, a file without them will not do. Raises ValueError or OSError, which say why that cannot be.
     """
-    made_by = _made_by(model, epochs, batch_size)
+    recipe = _recipe(model, epochs, batch_size)
     if not (PRETRAINED / f"{name}.json").is_file():
         raise ValueError("there is no pretrained file")
     try:
         record = json.loads((PRETRAINED / f"{name}.json").read_bytes())
         payload = (PRETRAINED / f"{name}.npz").read_bytes()
-        made, seconds = dict(record["hyperparameters"]), float(record["seconds"])
+        made, seconds = dict(record["recipe"]), float(record["seconds"])
         history = {metric: [float(value) for value in values] for metric, values in record["history"].items()}
         if not all(history.values()):
             raise ValueError("a metric without a value")
-        same_architecture = record["architecture"] == made_by["architecture"]
         intact = record["weights_sha256"] == hashlib.sha256(payload).hexdigest()
         remarks = _remarks(name, record)
     except DAMAGES as error:
         raise ValueError(f"its record is damaged ({type(error).__name__}: {error})") from error
-    if not same_architecture:
-        raise ValueError("the pretrained file is of another architecture")
-    _check_same(made, made_by["hyperparameters"])
+    _check_same(made, recipe)
     if not intact:
         raise ValueError("the pretrained weights are damaged (their checksum differs)")
     try:
@@ -425,53 +423,28 @@ def _remarks(name: str, record: dict) -> str:
 
 
 def _check_same(made: dict, asked: dict) -> None:
-    if changed := sorted(key for key in {*made, *asked} if made.get(key) != asked.get(key)):
-        changes = ", ".join(f"{key} {made.get(key)} there, {asked.get(key)} here" for key in changed)
-        raise ValueError(f"the file was made with other hyperparameters ({changes})")
+    """ValueError names what differs, with both values where these are short."""
+    changes = []
+    for key in sorted({*made, *asked}):
+        there, here = made.get(key), asked.get(key)
+        if there != here:
+            both = f" {there} there, {here} here"
+            changes.append(f"{key}{both if len(both) < 200 else ''}")
+    if changes:
+        raise ValueError(f"the file was made with another recipe ({', '.join(changes)})")
 
 
-def _made_by(model, epochs, batch_size) -> dict:
-    """What decides, apart from data and seed, which weights a training ends at."""
-    hyperparameters = {"epochs": epochs, "batch_size": batch_size}
+def _recipe(model, epochs, batch_size) -> dict:
+    """What decides, apart from data and seed, which weights a training ends at: the same on every release of Keras."""
+    recipe = {"network": describe(model), "epochs": epochs, "batch_size": batch_size}
     if isinstance(model, GAN):
-        hyperparameters |= {
+        return recipe | {
             "loss": model.adversarial_loss,
-            "generator_optimizer": _recipe(model.generator_optimizer),
-            "discriminator_optimizer": _recipe(model.discriminator_optimizer),
+            "generator_optimizer": describe(_inner(model.generator_optimizer)),
+            "discriminator_optimizer": describe(_inner(model.discriminator_optimizer)),
         }
-    else:
-        loss = model.loss and _essence(keras.saving.serialize_keras_object(model.loss), {})
-        hyperparameters |= {"loss": loss, **_recipe(model.optimizer)}
-    return {"architecture": _architecture(model), "hyperparameters": hyperparameters}
+    return recipe | {"loss": describe(model.loss), "optimizer": describe(_inner(model.optimizer))}
 
 
-def _recipe(optimizer) -> dict:
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # half precision wraps it
-    return {"optimizer": type(optimizer).__name__, **_essence(optimizer.get_config(), {})}
-
-
-def _architecture(model) -> str:
-    """A digest of the layers and how they are connected: the same on every device and Keras 3 release."""
-    essence = [type(model).__name__, _essence(model.get_config(), {})]
-    return hashlib.sha256(json.dumps(essence, sort_keys=True).encode()).hexdigest()
-
-
-def _essence(config, names: dict):
-    """A Keras configuration without what depends on session, device or release.
-
-    Automatic names ("dense_7") are replaced by their order of appearance, precision and options that are
-    off (releases add such) are left out, and numbers are rounded.
-    """
-    if isinstance(config, dict):
-        if isinstance(config.get("name"), str):
-            names.setdefault(config["name"], f"#{len(names)}")
-        skipped = {"name", "dtype", "module", "registered_name", "build_config"}
-        kept = {key: _essence(value, names) for key, value in config.items() if key not in skipped}
-        return {key: value for key, value in kept.items() if value is not None and value is not False}
-    if isinstance(config, list | tuple):
-        return [_essence(value, names) for value in config]
-    if isinstance(config, float):
-        return float(f"{config:.6g}")
-    if isinstance(config, str):
-        return names.get(config, config)
-    return config
+def _inner(optimizer):
+    return getattr(optimizer, "inner_optimizer", optimizer)  # half precision wraps it
