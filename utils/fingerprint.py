@@ -53,7 +53,8 @@ def _decided(serialized: dict, numbers: dict):
     for option in config.keys() - UNDECIDED:
         value, default = _essence(config[option], inside), _essence(defaults.get(option), {})
         if value != default and not (value is False and default is None):
-            kept[option] = value
+            # Releases differ in whether a single input or output stands in a list of its own.
+            kept[option] = keras.tree.flatten(value) if option in ("input_layers", "output_layers") else value
     if inputs := _essence(serialized.get("inbound_nodes"), numbers):
         kept["inputs"] = inputs
     if kept:
