@@ -24,6 +24,8 @@ class _Explorer(ipywidgets.VBox):
         controls: name -> widget with a `value`.
     """
 
+    _ipython_display_ = None  # in ipywidgets 7 it takes precedence over the bundle below
+
     def __init__(self, draw, controls: dict):
         self._draw, self._controls = draw, controls
         self.picture = ipywidgets.Image(format="png")
@@ -40,8 +42,12 @@ class _Explorer(ipywidgets.VBox):
 
     def _repr_mimebundle_(self, **kwargs):
         """With the picture, for pages on which no kernel moves the sliders."""
-        picture = base64.b64encode(self.picture.value).decode()
-        return {**super()._repr_mimebundle_(**kwargs), "image/png": picture}
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {
+            "text/plain": "sliders and a picture",
+            "application/vnd.jupyter.widget-view+json": view,
+            "image/png": base64.b64encode(self.picture.value).decode(),
+        }
 
 
 def _enlarged(image) -> Image.Image:
