@@ -1,74 +1,71 @@
-"""CelebA (Liu et al. 2015) from a reader's disk, behind the interface of the drawn faces."""
+"""CelebA (Liu et al. 2015) from the reader's disk, in the same form as the drawn faces."""
 
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from utils.faces import SIZE, Faces
+from utils.drawn.faces import SIZE, Faces
 
 __all__ = ["load_celeba"]
 
-CELEBA_CROP = 148  # pixels of the 178 × 218: the customary square, most of it face
+CELEBA_CROP = 148  # pixels of the 178 × 218: the customary square, most of which is face
 CELEBA_URL = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
+AGAIN = f"download it again from {CELEBA_URL}."
 
 
 def load_celeba(folder: str | Path) -> Faces:
-    """CelebA (Liu et al. 2015) as its authors publish it; attributes are 0 or 1. An image is read when it is asked for.
+    """Load CelebA as its authors publish it; the attributes are 0 or 1. Each image is read when it is needed.
 
-    The middle 148 × 148 pixels of an image (all of its shorter side, where that is less) become 32 × 32. A core reads
-    some 1 000 images a second: call `cache()` on a part that is read again.
+    The central 148 × 148 pixels of an image, or the largest central square of a smaller one, are scaled to 32 × 32.
+    One core reads about 1,000 images per second, so call `cache()` on a part that is read more than once.
 
     Args:
-        folder: holds `img_align_celeba/` with the aligned JPEGs, `list_attr_celeba.txt` and
-            `list_eval_partition.txt`, whose splits are kept.
+        folder: contains `img_align_celeba/` with the aligned JPEG files, `list_attr_celeba.txt` and
+            `list_eval_partition.txt`, which assigns the images to the three parts.
 
     Raises:
-        FileNotFoundError: the folder, one of the three in it, or a listed image is missing.
-        ValueError: a list is damaged, the two lists disagree, or a split is empty.
-        tf.errors.InvalidArgumentError: on iteration, a file that is no JPEG; the message names it.
+        FileNotFoundError: the folder, its contents, or a listed image is missing.
+        ValueError: a list is damaged, the two lists disagree, or a part is empty.
+        tf.errors.InvalidArgumentError: during iteration, for a file that is not a JPEG image; the message names it.
     """
     folder = Path(folder)
-    pictures, by_attribute, by_split = (
+    pictures, attribute_list, split_list = (
         folder / name for name in ("img_align_celeba", "list_attr_celeba.txt", "list_eval_partition.txt")
     )
     for path, found in (
         (folder, folder.is_dir()),
         (pictures, pictures.is_dir()),
-        (by_attribute, by_attribute.is_file()),
-        (by_split, by_split.is_file()),
+        (attribute_list, attribute_list.is_file()),
+        (split_list, split_list.is_file()),
     ):
         if not found:
             raise FileNotFoundError(
-                f"There is no {path}: give the folder that holds {pictures.name}/, {by_attribute.name} and "
-                f"{by_split.name} of CelebA ({CELEBA_URL})."
+                f"There is no {path}: give the folder that contains {pictures.name}/, {attribute_list.name} and "
+                f"{split_list.name} of CelebA ({CELEBA_URL})."
             )
-    count, *lines = _lines(by_attribute)
+    count, *lines = _lines(attribute_list)
     names, lines = tuple("".join(lines[:1]).split()), lines[1:]
     if count.strip() != str(len(lines)):
-        raise ValueError(
-            f"{by_attribute} has {len(lines)} images from line 3 on, but line 1, which should say so, is "
-            f"{count[:60]!r}: get it again from {CELEBA_URL}."
-        )
-    attributes = _rows(by_attribute, lines, 3, len(names), {"-1": 0, "1": 1})
-    splits = _rows(by_split, _lines(by_split), 1, 1, {"0": "train", "1": "validation", "2": "test"})
-
+        raise ValueError(f"{attribute_list} lists {len(lines)} images, but its line 1 says {count[:60]!r}: {AGAIN}")
+    attributes = _rows(attribute_list, lines, 3, len(names), {"-1": 0, "1": 1})
+    splits = _rows(split_list, _lines(split_list), 1, 1, {"0": "train", "1": "validation", "2": "test"})
     on_disk = {path.name for path in pictures.iterdir()}
-    for here, listed, there, known, error in (
-        (by_attribute, attributes, by_split, splits, ValueError),
-        (by_split, splits, by_attribute, attributes, ValueError),
-        (by_attribute, attributes, pictures, on_disk, FileNotFoundError),
+    for path, listed, other, known, error in (
+        (attribute_list, attributes, split_list, splits, ValueError),
+        (split_list, splits, attribute_list, attributes, ValueError),
+        (attribute_list, attributes, pictures, on_disk, FileNotFoundError),
     ):
-        if lacking := [name for name in listed if name not in known]:
+        if missing := [name for name in listed if name not in known]:
             raise error(
-                f"{here} lists images that are not in {there}: {len(lacking)}, the first is {lacking[0]}. One of the "
-                f"two is not complete, get it again from {CELEBA_URL}."
+                f"{len(missing)} images in {path} are not in {other}, starting with {missing[0]}. One of the two is "
+                f"incomplete: {AGAIN}"
             )
 
     def part(split):
         chosen = [name for name, values in splits.items() if values == [split]]
         if not chosen:
-            raise ValueError(f"{by_split} has no image for the {split} split: get it again from {CELEBA_URL}.")
+            raise ValueError(f"{split_list} has no image for the {split} part: {AGAIN}")
         paths = [str(pictures / name) for name in chosen]
         values = np.array([attributes[name] for name in chosen], np.float32)
         pairs = tf.data.Dataset.from_tensor_slices((paths, values))
@@ -81,28 +78,28 @@ def _lines(path: Path) -> list[str]:
     try:
         text = path.read_text(encoding="utf-8").rstrip()
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text ({error}): get it again from {CELEBA_URL}.") from None
+        raise ValueError(f"{path} is not a text file ({error}): {AGAIN}") from None
     if not text:
-        raise ValueError(f"{path} is empty: get it again from {CELEBA_URL}.")
+        raise ValueError(f"{path} is empty: {AGAIN}")
     return text.splitlines()
 
 
 def _rows(path: Path, lines: list[str], first: int, columns: int, meaning: dict[str, object]) -> dict[str, list]:
-    """File name -> what its `columns` values mean; `first` is the number of the first line."""
+    """File name -> meanings of its `columns` values; `first` is the number of the first line."""
     rows = {}
     for number, line in enumerate(lines, first):
         name, *values = line.split() or [""]
         if len(values) != columns or not meaning.keys() >= set(values) or name in rows:
             raise ValueError(
-                f"{path}, line {number}: {line[:60]!r} is not a new file name and {columns} values out of "
-                f"{', '.join(meaning)}: get the file again from {CELEBA_URL}."
+                f"{path}, line {number}: {line[:60]!r} should be a new file name and {columns} values, each one of "
+                f"{', '.join(meaning)}: {AGAIN}"
             )
         rows[name] = [meaning[value] for value in values]
     return rows
 
 
 def _portrait(path: tf.Tensor) -> tf.Tensor:
-    """The middle of the JPEG at this path, float32 (32, 32, 3) in [0, 1]."""
+    """The center of the JPEG file at this path, float32 (32, 32, 3) in [0, 1]."""
     image = tf.py_function(_read_jpeg, [path], tf.uint8)
     image.set_shape([None, None, 3])
     shape = tf.shape(image)[:2]
@@ -113,10 +110,8 @@ def _portrait(path: tf.Tensor) -> tf.Tensor:
 
 
 def _read_jpeg(path: tf.Tensor) -> tf.Tensor:
-    # In Python, because the error of TensorFlow's own operation does not say which file it met.
+    # In Python, because TensorFlow's own error message does not name the file.
     try:
         return tf.io.decode_jpeg(tf.io.read_file(path), channels=3)
     except tf.errors.OpError as error:
-        raise ValueError(
-            f"{path.numpy().decode()} is no JPEG ({error.message}): get it again from {CELEBA_URL}."
-        ) from None
+        raise ValueError(f"{path.numpy().decode()} is not a JPEG image ({error.message}): {AGAIN}") from None

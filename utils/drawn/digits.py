@@ -1,7 +1,7 @@
-"""Digits that the package draws itself, with known factors: the stand-in where MNIST cannot be had.
+"""Digits that the package draws, with known factors: the stand-in if MNIST is not available.
 
-A digit is a few strokes, a stroke is a smooth curve through a few points. Moving the points gives
-everybody another hand; shearing, turning, stretching and a thicker pen do the rest.
+A digit consists of a few strokes, and a stroke is a smooth curve through a few points. Handwriting varies because
+the points are moved, and the digit is sheared, rotated, stretched and drawn with a thinner or thicker pen.
 """
 
 import numpy as np
@@ -9,10 +9,10 @@ import numpy as np
 __all__ = ["draw_digits"]
 
 SIZE = 28  # pixels, as MNIST
-BOX = 20.0  # MNIST scales every digit into a box of 20 x 20 pixels, then centres its mass
+BOX = 20.0  # MNIST scales every digit into a box of 20 x 20 pixels, then centers its mass
 BLUR = 0.8  # pixels, standard deviation of one dot of ink
 
-# Class -> ways to write it -> strokes -> points (x to the right, y down, both in 0..1) that the curve passes.
+# Class -> ways to write it -> strokes -> points (x to the right, y down, both in 0..1) on the curve.
 GLYPHS = {
     0: [
         [
@@ -135,22 +135,21 @@ GLYPHS = {
 
 
 def draw_digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Draw `count` handwritten-looking digits. The same seed gives the same bytes on the same machine.
+    """Draw `count` digits that look handwritten. On one machine, the same seed always gives the same bytes.
 
     Returns:
-        images: uint8 (count, 28, 28), ink 255 on paper 0, mass centred as in MNIST.
+        images: uint8 (count, 28, 28), ink 255 on paper 0, with the center of mass in the middle as in MNIST.
         labels: uint8 (count,), the classes 0..9, equally likely.
-        factors: float32 arrays (count,) of what was drawn: "slant" (shear, positive leans to the right),
-            "rotation" (degrees, positive turns clockwise), "width" of the pen (pixels), "size" (share of
-            MNIST's 20-pixel box), "aspect" (width by height of the glyph before slant), "shift_x" and
-            "shift_y" (pixels to the right and down), "jitter" (standard deviation of the strokes' points,
-            share of the glyph).
+        factors: float32 arrays (count,): "slant" (shear, positive to the right), "rotation" (degrees, positive is
+            clockwise), "width" of the pen (pixels), "size" (fraction of MNIST's 20-pixel box), "aspect" (width over
+            height of the glyph before the slant), "shift_x" and "shift_y" (pixels to the right and down), "jitter"
+            (standard deviation of the points of the strokes, as a fraction of the glyph).
 
     Raises:
-        ValueError: count is not positive.
+        ValueError: `count` is less than 1.
     """
     if count < 1:
-        raise ValueError(f"count is {count}: at least one digit has to be drawn.")
+        raise ValueError(f"count is {count}: draw at least one digit.")
     random = np.random.default_rng(seed)
     labels = random.integers(0, 10, count, dtype=np.uint8)
     factors = {
@@ -176,14 +175,14 @@ def draw_digits(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, dict
 
 
 def _curves(strokes, factors, random) -> tuple[np.ndarray, np.ndarray]:
-    """Dots along the strokes, in pixels (n, dots, 2), and the length of curve each stands for (n, dots)."""
+    """Dots along the strokes, in pixels (n, dots, 2), and the length of curve that each represents (n, dots)."""
     n = len(factors["slant"])
     column = {name: values[:, None] for name, values in factors.items()}  # (n, 1), against (n, dots)
     dots, lengths, moved = [], [], {}
     for stroke in strokes:
         points = np.empty((n, len(stroke), 2), np.float32)
         for i, point in enumerate(stroke):
-            if point not in moved:  # strokes that share a point stay joined
+            if point not in moved:  # strokes that share a point stay connected
                 moved[point] = random.normal(size=(n, 2)) * column["jitter"] + point
             points[:, i] = moved[point]
         x, y = np.moveaxis(_spline(len(stroke)) @ points, -1, 0)
@@ -208,23 +207,23 @@ def _spline(points: int, dots_per_span: int = 12) -> np.ndarray:
     span = np.minimum(position.astype(int), points - 2)
     t = (position - span)[:, None]
     cubic = np.array([[0, -1, 2, -1], [2, 0, -5, 3], [0, 1, 4, -3], [0, 0, -1, 1]]) / 2
-    weights = t ** np.arange(4) @ cubic.T  # of the points before, at, after and two after the span's start
+    weights = t ** np.arange(4) @ cubic.T  # of the points before, at, one after and two after the start of the span
     matrix = np.zeros((len(position), points), np.float32)
     for offset in range(4):
-        neighbour = (span + offset - 1).clip(0, points - 1)  # an end point stands in for what is beyond it
-        np.add.at(matrix, (np.arange(len(position)), neighbour), weights[:, offset])
+        neighbor = (span + offset - 1).clip(0, points - 1)  # beyond the ends, the end points are repeated
+        np.add.at(matrix, (np.arange(len(position)), neighbor), weights[:, offset])
     return matrix
 
 
 def _ink(dots: np.ndarray, lengths: np.ndarray, width: np.ndarray) -> np.ndarray:
     """Draw curves with a round pen: uint8 (n, 28, 28).
 
-    Every dot is a small Gaussian of ink, so an image is the product of two matrices. Along a line the
-    sum falls off as exp(-d²/2 BLUR²) / (sqrt(2π) BLUR) with the distance d to the line; solved for d, this
-    gives the pen any width, with edges one pixel soft.
+    Every dot is a small Gaussian of ink, so an image is the product of two matrices. At distance d from a line, the
+    sum of the dots is exp(-d²/2 BLUR²) / (sqrt(2π) BLUR). Solving for d gives strokes of any width, with edges that
+    are one pixel soft.
     """
     grid = np.arange(SIZE, dtype=np.float32)
-    # Far from a dot its ink is cut at e^-40: below lie denormal numbers, with which many processors are slow.
+    # The ink of a dot is at least e^-40, because many processors are slow with denormal numbers.
     columns, rows = (np.exp(np.maximum(-0.5 * ((dots[:, :, i : i + 1] - grid) / BLUR) ** 2, -40)) for i in (0, 1))
     rows *= lengths[:, :, None]  # (n, dots, 28), as columns
     ink = np.swapaxes(rows, 1, 2) @ columns / (np.sqrt(2 * np.pi) * BLUR)  # 1 on a straight line
