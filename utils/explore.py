@@ -1,28 +1,26 @@
-"""Sliders over a decoder or a generator, for a notebook with a running kernel; elsewhere a picture."""
+"""Sliders for a decoder or a generator in a notebook with a running kernel; without one, a still picture."""
 
 import base64
 import io
 
 import ipywidgets
-import keras
 import numpy as np
 from PIL import Image, ImageDraw
 
-from utils.gan import ConditionalGAN
-from utils.vae import VAE
+from utils.checks import check_images
 
 __all__ = ["explore_attributes", "explore_classes", "explore_plane"]
 
-SIDE = 280  # pixels of a picture on the page
+SIDE = 280  # height of the picture in pixels
 
 
 class _Explorer(ipywidgets.VBox):
-    """Controls above the picture that `draw` makes of their values, drawn again whenever one of them moves.
+    """Controls, name -> widget with a value, above the picture that `draw` makes of their values.
 
-    Args:
-        draw: function (name=value, ...) -> image (height, width), or (height, width, 3), in [0, 1].
-        controls: name -> widget with a `value`.
+    `draw` is a function (name=value, ...) -> image (height, width) or (height, width, 3), in [0, 1].
     """
+
+    _ipython_display_ = None  # of ipywidgets 7, which would hide _repr_mimebundle_ and with it the still picture
 
     def __init__(self, draw, controls: dict):
         self._draw, self._controls = draw, controls
@@ -39,73 +37,74 @@ class _Explorer(ipywidgets.VBox):
         self.picture.value = buffer.getvalue()
 
     def _repr_mimebundle_(self, **kwargs):
-        """With the picture, for pages on which no kernel moves the sliders."""
-        picture = base64.b64encode(self.picture.value).decode()
-        return {**super()._repr_mimebundle_(**kwargs), "image/png": picture}
+        """The widget, and the picture for pages without a kernel."""
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {
+            "text/plain": "Sliders and a picture: run the notebook to move them.",
+            "image/png": base64.b64encode(self.picture.value).decode(),
+            "application/vnd.jupyter.widget-view+json": view,
+        }
 
 
 def _enlarged(image) -> Image.Image:
     array = np.rint(255 * np.clip(image, 0, 1)).astype(np.uint8)
-    picture = Image.fromarray(array)
-    return picture.resize((SIDE * array.shape[1] // array.shape[0], SIDE), Image.Resampling.NEAREST)
+    size = (SIDE * array.shape[1] // array.shape[0], SIDE)
+    return Image.fromarray(array).resize(size, Image.Resampling.NEAREST)
 
 
 def _slider(name: str, limit: float) -> ipywidgets.FloatSlider:
     return ipywidgets.FloatSlider(0.0, min=-limit, max=limit, step=limit / 50, description=name)
 
 
-def _means(vae: VAE, z) -> np.ndarray:
-    """As `VAE.decode`, of a few vectors: without `predict`, which takes longer to start than they take to decode."""
-    return vae.pixels(vae.decoder(np.float32(z), training=False))
+def _decode(vae, z) -> np.ndarray:
+    """As `VAE.decode`, but without `predict`, which takes longer to start than a few codes take to decode."""
+    return np.asarray(vae.pixels(vae.decoder(np.float32(z), training=False)))
 
 
-def explore_plane(vae: VAE, limit=3.0) -> ipywidgets.VBox:
-    """A cursor in the plane of a VAE with two latents, each from -limit to limit, and the image that it decodes to.
+def explore_plane(vae, limit=3.0) -> ipywidgets.VBox:
+    """Move a cursor in the latent plane of a VAE, from -limit to limit, and see the image that it decodes to.
 
-    Images have shape (28, 28, 1). Raises ValueError for another number of latents.
+    Raises ValueError if the VAE does not have two latents.
     """
     if vae.latent_dim != 2:
-        raise ValueError(f"This VAE has {vae.latent_dim} latents: a plane has two.")
-    ticks = limit * (np.arange(20) - 9.5) / 10  # the middles of twenty tiles
-    grid = np.stack(np.meshgrid(ticks, -ticks), axis=-1).reshape(-1, 2)
-    tiles = _means(vae, grid)[..., 0].reshape(20, 20, 28, 28)
-    plane = (
-        Image.fromarray(np.rint(255 * np.hstack(np.hstack(tiles))).astype(np.uint8)).resize((SIDE, SIDE)).convert("RGB")
-    )
+        raise ValueError(f"This VAE has {vae.latent_dim} latents: choose one with two.")
+    ticks = limit * (np.arange(20) - 9.5) / 10  # the centers of twenty tiles
+    tiles = _decode(vae, np.stack(np.meshgrid(ticks, -ticks), axis=-1).reshape(-1, 2))
+    sheet = np.hstack(np.hstack(tiles.reshape(20, 20, *tiles.shape[1:]))).squeeze()
+    plane = Image.fromarray(np.rint(255 * sheet.clip(0, 1)).astype(np.uint8)).resize((SIDE, SIDE)).convert("RGB")
 
     def draw(z_1, z_2):
         marked, column, row = plane.copy(), (z_1 / limit + 1) / 2 * SIDE, (1 - z_2 / limit) / 2 * SIDE
         ImageDraw.Draw(marked).ellipse((column - 6, row - 6, column + 6, row + 6), outline="#e69f00", width=3)
-        digit = _enlarged(_means(vae, [[z_1, z_2]])[0, ..., 0]).convert("RGB")
-        return np.hstack([np.asarray(marked), np.asarray(digit)]) / 255
+        image = _enlarged(_decode(vae, [[z_1, z_2]])[0].squeeze()).convert("RGB")
+        return np.hstack([np.asarray(marked), np.asarray(image)]) / 255
 
     return _Explorer(draw, {"z_1": _slider("z_1", limit), "z_2": _slider("z_2", limit)})
 
 
-def explore_attributes(vae: VAE, image, directions: dict[str, np.ndarray], limit=1.0) -> ipywidgets.VBox:
-    """An image and a slider for each attribute: its code, moved along directions (latent_dim,), and decoded.
+def explore_attributes(vae, image, directions: dict[str, np.ndarray], limit=1.0) -> ipywidgets.VBox:
+    """Change attributes of an image (height, width, channels) in [0, 1] with one slider per latent direction.
 
-    A slider says how many times its direction is added, -limit to limit. The image has shape (height, width, channels).
+    A slider says how many times its direction, (latent_dim,), is added to the code of the image, from -limit to limit.
+    The picture shows the image beside the decoded code. Raises ValueError if the image does not fit the VAE.
     """
+    check_images(image[None], vae.encoder.input_shape[1:], limits=(0, 1))
     code = vae.encode(image[None])[0][0]
 
     def draw(**steps):
         moved = code + sum(steps[name] * direction for name, direction in directions.items())
-        decoded = _means(vae, moved[None])[0]
-        return np.hstack([image, decoded]).squeeze()
+        return np.hstack([image, _decode(vae, moved[None])[0]]).squeeze()
 
     return _Explorer(draw, {name: _slider(name, limit) for name in directions})
 
 
-def explore_classes(gan: ConditionalGAN, seed=0) -> ipywidgets.VBox:
-    """A digit to choose and a style slider, which turns one random latent vector into another on the circle of both."""
+def explore_classes(gan, seed=0) -> ipywidgets.VBox:
+    """Choose a digit and a style of a conditional GAN; the style rotates one random latent vector toward another."""
     start, end = np.random.default_rng(seed).normal(size=(2, gan.latent_dim)).astype(np.float32)
 
     def draw(digit, style):
         z = np.float32(np.cos(style) * start + np.sin(style) * end)
-        return keras.ops.convert_to_numpy(gan.averaged_generator([z[None], np.int32([digit])], training=False))[
-            0, ..., 0
-        ]
+        return np.asarray(gan.averaged_generator([z[None], np.int32([digit])], training=False))[0].squeeze()
 
     digits = ipywidgets.Dropdown(options=range(gan.num_classes), description="digit")
     return _Explorer(draw, {"digit": digits, "style": _slider("style", float(np.pi))})
