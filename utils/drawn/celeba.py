@@ -58,8 +58,8 @@ def load_celeba(folder: str | Path) -> Faces:
     ):
         if missing := [name for name in listed if name not in known]:
             raise error(
-                f"{len(missing)} images in {path} are not in {other}, starting with {missing[0]}. One of the two is "
-                f"incomplete: {AGAIN}"
+                f"{path} lists images that are not in {other} ({len(missing)}, starting with {missing[0]}). One of the "
+                f"two is incomplete: {AGAIN}"
             )
 
     def part(split):
