@@ -1,4 +1,4 @@
-"""What the models check before and during a training, so that their own code is their mathematics."""
+"""What the models check before they compute, so that their own code is their mathematics."""
 
 import itertools
 
@@ -6,15 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = [
-    "StopAtNonFinite",
-    "check_images",
-    "check_training_data",
-    "ends_in",
-    "optimizers_of",
-    "predict",
-    "state_of",
-]
+__all__ = ["check_images", "check_labels", "check_logits", "check_training_data", "ends_in"]
 
 
 def check_images(images, shape=None, limits=None, name="images") -> None:
@@ -45,15 +37,19 @@ def check_images(images, shape=None, limits=None, name="images") -> None:
         raise ValueError(f"{name} hold values that are not finite (NaN or infinity): remove or replace these images.")
     if limits and not limits[0] <= low <= high <= limits[1]:
         hint = "divide by 255" if limits == (0, 1) and low >= 0 and 1 < high <= 255 else "rescale them"
-        raise ValueError(f"{name} have values from {low:g} to {high:g}, but [{limits[0]}, {limits[1]}] is needed: {hint}.")
+        raise ValueError(
+            f"{name} have values from {low:g} to {high:g}, but [{limits[0]}, {limits[1]}] is needed: {hint}."
+        )
 
 
-def check_training_data(x, y, check):
+def check_training_data(x, y, check, steps=None):
     """Call `check(x, y)` on arrays, or on the first batch of a data set; returns x, with that batch still in it.
 
     Raises ValueError where there is nothing to train on, or where a data set never ends.
     """
     if isinstance(x, tf.data.Dataset):
+        if x.cardinality() == tf.data.INFINITE_CARDINALITY and steps is None:
+            raise ValueError("This data set repeats without an end: say how long an epoch is with steps_per_epoch=.")
         first = next(iter(x), None)
     elif isinstance(x, keras.utils.PyDataset):
         first = x[0] if len(x) else None
@@ -83,52 +79,24 @@ def ends_in(network) -> str | None:
     return None
 
 
-def predict(network, inputs):
-    """Outputs of a network for all inputs, arrays (n, ...) or a list of such; n may be 0."""
-    count = len(inputs[0] if isinstance(inputs, list) else inputs)
-    if count == 0:
-        return np.zeros((0, *network.output_shape[1:]), np.float32)
-    return network.predict(inputs, batch_size=1000, verbose=0)
+def check_logits(network, name) -> None:
+    """Raise ValueError if a network ends in a sigmoid, where the model applies the sigmoid itself."""
+    if ends_in(network) == "sigmoid":
+        raise ValueError(
+            f"The {name} ends in a sigmoid, but its outputs are taken as logits: the sigmoid would be applied "
+            "twice. End it without an activation."
+        )
 
 
-def optimizers_of(model) -> list:
-    """The model's optimizers: two for a GAN, otherwise one."""
-    names = ("optimizer", "generator_optimizer", "discriminator_optimizer")
-    return [optimizer for name in names if (optimizer := getattr(model, name, None)) is not None]
-
-
-def state_of(model) -> list:
-    """The variables that the rest of a training depends on: weights, averages, seeds, and the optimizers' own.
-
-    Metrics are not among them, because they start anew with each epoch. An optimizer without variables gets them.
-    """
-    for optimizer in optimizers_of(model):
-        if not optimizer.built:
-            optimizer.build(model.trainable_variables)
-    return [*model.variables, *(variable for optimizer in optimizers_of(model) for variable in optimizer.variables)]
-
-
-class StopAtNonFinite(keras.callbacks.Callback):
-    """Stops a training whose loss or weights are no longer finite, and brings back the state before that epoch.
-
-    The state is that of `state_of`: weights and optimizers. Raises FloatingPointError.
-    """
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch, self.good = epoch, [variable.numpy() for variable in state_of(self.model)]
-
-    def on_train_batch_end(self, batch, logs=None):
-        if not np.isfinite(list((logs or {}).values())).all():
-            self._stop("A loss")
-
-    def on_epoch_end(self, epoch, logs=None):
-        if not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
-            self._stop("A weight")
-
-    def _stop(self, what):
-        for variable, value in zip(state_of(self.model), self.good, strict=True):
-            variable.assign(value)
-        raise FloatingPointError(
-            f"{what} was not finite in epoch {self.epoch + 1}, so training stopped. Weights and optimizer are those from "
-            "before this epoch. Look for inputs that are not finite, or lower the learning rate."
+def check_labels(labels, num_classes, count=None) -> None:
+    """Raise ValueError unless labels are integers from 0 to num_classes - 1, (n,), and as many as `count`."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+        raise ValueError(f"Labels are {labels.dtype} of shape {labels.shape}: give one integer for each image.")
+    if count not in (None, len(labels)):
+        raise ValueError(f"There are {len(labels)} labels for {count} images or latent vectors: give as many of both.")
+    if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
+        raise ValueError(
+            f"Labels run from {labels.min()} to {labels.max()}, but there are {num_classes} classes, 0 to "
+            f"{num_classes - 1}."
         )

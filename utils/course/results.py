@@ -1,4 +1,4 @@
-"""Measured figures: record them, and show them beside their references."""
+"""Measured figures: record them at the end of a chapter, and show them beside their references."""
 
 import json
 import math
@@ -6,58 +6,76 @@ import os
 import platform
 
 import keras
+import pandas as pd
 import tensorflow as tf
-from IPython.display import Markdown, display
+from IPython.display import display
 
-from utils.runtime import COURSE, session, write_atomically
+from utils.course.session import COURSE, session, write_atomically
 
-__all__ = ["load", "record", "table"]
+__all__ = ["load", "table"]
 
 RESULTS = COURSE / "data" / "results.json"
-_run: dict[str, dict[str, dict]] = {}  # notebook -> name -> record, of this session
+FIELDS = ("value", "unit", "better", "reference", "source")
 
 
-def record(notebook, name, value, unit, better, reference=None, source=None) -> None:
-    """Keep a measured figure for `table`, and, in retrain mode on real MNIST, in data/results.json.
+def table(notebook: str, figures: dict[str, tuple], headline: str) -> None:
+    """Show the figures of a notebook, and in retrain mode on real MNIST write them to data/results.json.
+
+    They replace the notebook's earlier entry as a whole, in one step; if the file cannot be written, a line says so.
 
     Args:
         notebook: such as "01_autoencoder".
-        name: of the figure, such as "ae30_sse".
-        value: a finite number; shares and accuracies in percent.
-        unit: what it counts, such as "squared error per image" or "%".
-        better: "lower" or "higher".
-        reference: a published figure or a baseline to compare with, and its `source`.
+        figures: name -> (value, unit, better) or (value, unit, better, reference, source). The value is a finite
+            number, shares and accuracies in percent; the unit says what it counts; better is "lower" or "higher"; the
+            reference is a published figure or a baseline, with its source.
+        headline: the figure that `make run` lists.
 
     Raises:
-        ValueError: the value is not finite, `better` is unknown, or a reference has no source.
+        ValueError: a value is not finite, or an entry is incomplete.
     """
-    value = float(value)
-    if not math.isfinite(value):
-        raise ValueError(f"{name} is {value}: only a finite figure can be recorded.")
-    if better not in ("lower", "higher"):
-        raise ValueError(f"better is {better!r}: choose 'lower' or 'higher'.")
-    if (reference is None) != (source is None):
-        raise ValueError(f"{name}: a reference needs its source, and a source its reference.")
-    entry = {"value": float(f"{value:.5g}"), "unit": unit, "better": better}
-    if reference is not None:
-        entry |= {"reference": float(reference), "source": source}
-    figures = _run.setdefault(notebook, {})
-    figures[name] = entry
+    entries = {name: _entry(name, *figure) for name, figure in figures.items()}
+    if headline not in entries:
+        raise ValueError(f"The headline {headline!r} is not among the figures {', '.join(entries)}.")
     if session.mode == "retrain" and session.comparable:
-        everything = load()
-        everything[notebook] = figures  # and not a figure that the notebook no longer measures
-        everything["environment"] = {
+        environment = {
             "python": platform.python_version(),
             "tensorflow": tf.__version__,
             "keras": keras.__version__,
             "cores": os.cpu_count(),
             "gpus": len(tf.config.list_physical_devices("GPU")),
         }
-        write_atomically(RESULTS, (json.dumps(everything, indent=1, ensure_ascii=False) + "\n").encode())
+        everything = load() | {notebook: entries, "environment": environment}
+        try:
+            write_atomically(RESULTS, (json.dumps(everything, indent=1, ensure_ascii=False) + "\n").encode())
+        except OSError as error:
+            print(f"data/results.json cannot be written ({error.strerror}): the figures below are not recorded.")
+    metadata = {
+        "headline": f"{headline} {entries[headline]['value']:.4g}",
+        "figures": {name: entry["value"] for name, entry in entries.items()},
+        "comparable": session.comparable,
+    }
+    display(frame(entries), metadata=metadata)
+    if not session.comparable:
+        print("Quick mode or stand-in digits: not comparable with the references.")
+
+
+def _entry(name, value, unit, better, reference=None, source=None) -> dict:
+    value = float(value)
+    if not math.isfinite(value):
+        raise ValueError(f"{name} is {value}: only a finite figure can be recorded.")
+    if better not in ("lower", "higher"):
+        raise ValueError(f"better is {better!r} for {name}: choose 'lower' or 'higher'.")
+    if (reference is None) != (source is None):
+        raise ValueError(f"{name}: a reference needs its source, and a source its reference.")
+    entry = {"value": float(f"{value:.5g}"), "unit": unit, "better": better}
+    return entry if reference is None else entry | {"reference": float(reference), "source": source}
 
 
 def load() -> dict:
-    """The content of data/results.json: notebook -> name -> record, and "environment"."""
+    """The content of data/results.json: notebook -> name -> entry, and "environment".
+
+    Raises ValueError if the file is damaged.
+    """
     if not RESULTS.is_file():
         return {}
     try:
@@ -66,23 +84,9 @@ def load() -> dict:
         raise ValueError(f"data/results.json is not JSON ({error}): restore it from the repository.") from error
 
 
-def table(notebook: str, headline: str) -> None:
-    """Show what this session recorded for a notebook; `headline` names the figure that `make run` lists."""
-    figures = _run[notebook]
-    lines = rows(figures)
-    if not session.comparable:
-        lines += ["", "*Quick mode or stand-in digits: not comparable with the references.*"]
-    metadata = {"headline": f"{headline} {figures[headline]['value']:.4g}", "comparable": session.comparable}
-    display(Markdown("\n".join(lines)), metadata=metadata)
-
-
-def rows(figures: dict[str, dict]) -> list[str]:
-    """Records as lines of a Markdown table."""
-    lines = ["| figure | measured | unit | better | reference | source |", "|---|---:|---|---|---:|---|"]
-    for name, entry in figures.items():
-        reference = f"{entry['reference']:.4g}" if "reference" in entry else ""
-        lines.append(
-            f"| `{name}` | **{entry['value']:.4g}** | {entry['unit']} | {entry['better']} "
-            f"| {reference} | {entry.get('source', '')} |"
-        )
-    return lines
+def frame(entries: dict[str, dict]) -> pd.DataFrame:
+    """Entries as a table, with four significant digits."""
+    rows = pd.DataFrame.from_dict(entries, orient="index").reindex(columns=list(FIELDS))
+    for column in ("value", "reference"):
+        rows[column] = [f"{number:.4g}" if pd.notna(number) else "" for number in rows[column]]
+    return rows.fillna("").rename(columns={"value": "measured"}).rename_axis("figure")

@@ -1,0 +1,85 @@
+"""Experiments of many small trainings, of which only the figures are of interest: data/studies/NAME.json."""
+
+import json
+import time
+
+import keras
+
+from utils.course.fingerprint import describe, describe_code, differences
+from utils.course.pretrained import DAMAGES, circumstances, remarks, same_data
+from utils.course.session import COURSE, session, write_atomically
+
+__all__ = ["study"]
+
+STUDIES = COURSE / "data" / "studies"
+
+
+def study(name: str, measure, **arguments):
+    """What `measure(**arguments)` returns: run it, or read what an earlier run found in data/studies/NAME.json.
+
+    As for models, standard mode reads a record if the function and its arguments are the same, and otherwise says what
+    differs and measures; retrain mode measures and writes; quick mode measures. The generators are seeded before and
+    after.
+
+    Args:
+        name: of the study, such as "04_scratch".
+        measure: function that returns what JSON can hold. It gets every value, array and model as an argument and reads
+            no global names except modules, functions and classes, so that the record tells all that decided it.
+        arguments: anything that `fingerprint.describe` takes. A model counts with its weights.
+
+    Raises:
+        ValueError: the function reads a value from outside, or an argument cannot be described.
+    """
+    recipe = {
+        "function": describe_code(measure),
+        "arguments": {key: _described(value) for key, value in arguments.items()},
+    }
+    recipe = json.loads(json.dumps(recipe))
+    if session.mode == "standard":
+        try:
+            outcome = _load(name, recipe)
+            keras.utils.set_random_seed(session.seed)
+            return outcome
+        except (OSError, ValueError) as error:
+            print(f"{name}: {error}. Measuring it now.")
+    keras.utils.set_random_seed(session.seed)
+    start = time.perf_counter()
+    outcome = json.loads(json.dumps(measure(**arguments)))  # as a reader of the file gets it
+    seconds = time.perf_counter() - start
+    print(f"{name}: measured in {seconds:.0f} s.")
+    if session.mode == "retrain" and session.comparable:
+        record = {"recipe": recipe, "outcome": outcome, "seconds": round(seconds, 1), **circumstances()}
+        try:
+            write_atomically(STUDIES / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
+        except OSError as error:
+            print(
+                f"{name}: data/studies cannot be written ({error.strerror}); the figures below are those just measured."
+            )
+    keras.utils.set_random_seed(session.seed)
+    return outcome
+
+
+def _described(value):
+    if isinstance(value, keras.Model):
+        return {"network": describe(value), "weights": [describe(weight) for weight in value.get_weights()]}
+    network = getattr(value, "network", None)  # an instrument that holds a model, such as the judge
+    return _described(network) if isinstance(network, keras.Model) else describe(value)
+
+
+def _load(name: str, recipe: dict):
+    path = STUDIES / f"{name}.json"
+    if not path.is_file():
+        raise ValueError("there is no record of this study")
+    try:
+        record = json.loads(path.read_bytes())
+        made, outcome, seconds = record["recipe"], record["outcome"], float(record["seconds"])
+        told, same = remarks(name, record), same_data(record)
+        differing = differences(made["arguments"], recipe["arguments"], same)
+        if made["function"] != recipe["function"]:
+            differing.append("its function")
+    except DAMAGES as error:
+        raise ValueError(f"its record is damaged ({type(error).__name__}: {error})") from error
+    if differing:
+        raise ValueError(f"the record was made with other arguments ({', '.join(differing)})")
+    print(f"{name}: loaded, measured in {seconds:.0f} s.\n{told}", end="")
+    return outcome
