@@ -3,26 +3,27 @@ import os
 import numpy as np
 import pytest
 
-from utils import data, results, runtime, training
+from utils import data
+from utils.course import downloads, results, session, training
 
 
 @pytest.fixture(autouse=True)
 def fresh_session(monkeypatch, tmp_path):
     """Every test starts in standard mode with seed 0, and can write neither results nor pretrained files."""
-    monkeypatch.setattr(runtime.session, "__dict__", dict(vars(runtime.Session())))
+    monkeypatch.setattr(session.session, "__dict__", dict(vars(session.Session())))
     monkeypatch.setattr(results, "_run", {})
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results.json")
     monkeypatch.setattr(training, "PRETRAINED", tmp_path / "pretrained")
     monkeypatch.setattr(training, "STUDIES", tmp_path / "studies")
     monkeypatch.setattr(training, "CHECKPOINTS", tmp_path / "checkpoints")
-    monkeypatch.setattr(data, "CACHE", tmp_path / "data" / "mnist.npz")
+    monkeypatch.setattr(downloads, "CACHE", tmp_path / "data" / "mnist.npz")
 
 
 @pytest.fixture
 def real_mnist(monkeypatch):
     """Real MNIST, where MNIST_PATH names it or an earlier run has downloaded it."""
-    monkeypatch.setattr(data, "CACHE", runtime.COURSE / "data" / "mnist.npz")
-    if not os.environ.get("MNIST_PATH") and not data.CACHE.is_file():
+    monkeypatch.setattr(downloads, "CACHE", session.COURSE / "data" / "mnist.npz")
+    if not os.environ.get("MNIST_PATH") and not downloads.CACHE.is_file():
         pytest.skip("needs real MNIST: set MNIST_PATH, or `make run` once with a network")
     return data.load_mnist()
 

@@ -1,6 +1,6 @@
 """What users get wrong, and the words that tell them what to do instead.
 
-Damaged files are further down, by fuzzing; those of CelebA, factors of faces, and checkpoints have tables of their own.
+Damaged files are further down, by fuzzing. Data, faces, CelebA, figures of merit and checkpoints have their own tests.
 """
 
 import hashlib
@@ -19,19 +19,15 @@ import zoo
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from utils import celeba, data, faces, metrics, results, runtime, training
+from utils import results, runtime, training
 from utils.autoencoders import Autoencoder, dense_decoder, dense_encoder
 from utils.gan import GAN, ConditionalGAN, dense_discriminator, dense_generator
-from utils.metrics import sse
 from utils.stacking import stacked
-from utils.synthetic import draw_digits
 from utils.vae import VAE, importance_weighted_log_likelihood
 
 IMAGES, LABELS = zoo.digits(32)
 TWO_REPLICAS = types.SimpleNamespace(num_replicas_in_sync=2)
-BALANCED = np.arange(1_000) % 10
 PARTS = dense_generator(2, (4,)), dense_discriminator(hidden=(4,))
-CELEBA_LISTS = ("list_attr_celeba.txt", "list_eval_partition.txt")
 CODES = dense_encoder(6, (4,)), dense_decoder(3, (4,))
 
 
@@ -55,25 +51,6 @@ def one_optimizer_for_two():
 TABLE = {
     # the environment and the session
     "unknown mode": (lambda: runtime.setup(mode="fast"), "mode is 'fast': choose one of standard, retrain, quick"),
-    # data
-    "no digits": (lambda: draw_digits(0), "at least one digit"),
-    "no faces": (lambda: faces.draw_faces(0), "at least one face"),
-    "negative noise": (lambda: data.add_gaussian_noise(IMAGES, -0.1, 0), "sigma is -0.1: a standard deviation is 0 or"),
-    "noise not a number": (lambda: data.add_gaussian_noise(IMAGES, float("nan"), 0), "sigma is nan"),
-    "rate above 1": (lambda: data.drop_pixels(IMAGES, 1.1, 0), "rate is 1.1: it is a share of the pixels, between 0"),
-    "rate below 0": (lambda: data.add_salt_and_pepper(IMAGES, -0.5, 0), "rate is -0.5"),
-    "bytes as probabilities": (
-        lambda: data.binarize(255 * IMAGES, 0),
-        r"from 0 to 255.*scale the images into \[0, 1\]",
-    ),
-    "negative probabilities": (lambda: data.DynamicallyBinarized(IMAGES - 1, 8, 0), "from -1 to 0"),
-    "no labels": (lambda: data.few_labels(BALANCED, 0, 0), "count is 0: choose a positive multiple of the 10 classes"),
-    "labels that are not balanced": (
-        lambda: data.few_labels(BALANCED, 105, 0),
-        "count is 105: choose",
-    ),
-    "less than no labels": (lambda: data.few_labels(BALANCED, -10, 0), "count is -10: choose a positive multiple"),
-    "more labels than there are": (lambda: data.few_labels(BALANCED, 1_010, 0), "choose at most 1000"),
     # autoencoders
     "codes that do not fit": (
         lambda: Autoencoder(dense_encoder(3), dense_decoder(4)),
@@ -173,18 +150,6 @@ TABLE = {
         "there are 10 classes",
     ),
     # figures
-    "images of two shapes": (
-        lambda: sse(np.zeros((2, 3)), np.zeros((3,))),
-        r"shape \(2, 3\) but",
-    ),
-    "two sorts of features": (
-        lambda: metrics.precision_recall(np.zeros((9, 2)), np.zeros((9, 3))),
-        "same classifier",
-    ),
-    "too few neighbours": (
-        lambda: metrics.precision_recall(np.zeros((9, 2)), np.zeros((3, 2))),
-        "3 vectors have no 3 neigh",
-    ),
     "a figure that is none": (lambda: record(value=float("nan")), "only a finite figure can be recorded"),
     "better in no direction": (lambda: record(better="more"), "choose 'lower' or 'higher'"),
     "a reference from nowhere": (lambda: record(source=None), "a reference needs its source"),
@@ -228,45 +193,6 @@ class Boom:
 
     def __reduce__(self):
         return os.mkdir, ("it_ran",)
-
-
-MNIST_LIKE = {name: np.zeros((3, *shape[1:]), np.uint8) for name, shape in data.SHAPES.items()} | {
-    "y_test": np.zeros((10_000,), np.uint8)
-}
-
-
-@FUZZ
-@given(
-    payload=st.binary(max_size=500)
-    | st.tuples(
-        st.sampled_from(sorted(data.SHAPES)),
-        st.sampled_from([np.ones(5), np.zeros((2, 2), np.uint8), np.array([Boom()])]),
-    ).map(lambda change: archive(MNIST_LIKE | dict([change])))
-)
-@example(payload=archive(MNIST_LIKE)[:-40])
-@example(payload=pickle.dumps(Boom()))
-def test_any_bytes_as_mnist_are_answered_with_what_to_do(payload, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "any.npz"
-    path.write_bytes(payload)
-    monkeypatch.setenv("MNIST_PATH", str(path))
-    with pytest.raises(ValueError, match=r"this file is not MNIST: (.|\n)* Point it to Keras's mnist.npz, or unset it"):
-        data.load_mnist()
-    assert path.read_bytes() == payload
-    assert [found.name for found in tmp_path.iterdir()] == ["any.npz"]
-
-
-@FUZZ
-@given(payload=st.binary(max_size=300) | st.text(max_size=100).map(str.encode), which=st.sampled_from(CELEBA_LISTS))
-def test_any_bytes_as_a_list_of_celeba_are_answered_with_what_to_do(payload, which, tmp_path):
-    folder = tmp_path / "celeba"
-    (folder / "img_align_celeba").mkdir(parents=True, exist_ok=True)
-    (folder / CELEBA_LISTS[0]).write_text("1\nSmiling\n000001.jpg 1\n")
-    (folder / CELEBA_LISTS[1]).write_text("000001.jpg 0\n")
-    (folder / which).write_bytes(payload)
-    with pytest.raises((ValueError, FileNotFoundError), match=celeba.CELEBA_URL):
-        celeba.load_celeba(folder)
-    assert (folder / which).read_bytes() == payload
 
 
 @pytest.fixture

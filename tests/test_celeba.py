@@ -91,12 +91,12 @@ LIST, PARTITION = "list_attr_celeba.txt", "list_eval_partition.txt"
         (
             replace(LIST, "000004.jpg  1", "000004.jpg"),
             ValueError,
-            f"{LIST}, line 6: '000004.jpg.*3 values, each one of -1, 1",
+            f"{LIST}, line 6: '000004.jpg.*3 values, each",
         ),
         (
             replace(LIST, "000004.jpg", "000003.jpg"),
             ValueError,
-            f"{LIST}, line 6: '000003.jpg.*should be a new file name",
+            f"{LIST}, line 6: '000003.jpg.*a new file name",
         ),
         (replace(LIST, "Smiling", ""), ValueError, f"{LIST}, line 3: .*2 values"),
         (replace(PARTITION, "000004.jpg 0", "000004.jpg 3"), ValueError, f"{PARTITION}, line 4: .*one of 0, 1, 2"),
@@ -104,23 +104,23 @@ LIST, PARTITION = "list_attr_celeba.txt", "list_eval_partition.txt"
         (
             replace(PARTITION, "000004.jpg 0\n", ""),
             ValueError,
-            rf"{LIST} lists .* not in .*{PARTITION} \(1, starting with 000004.jpg",
+            rf"{LIST} .*{PARTITION} \(1, starting with 000004",
         ),
         (
             replace(PARTITION, "000004", "000014"),
             ValueError,
-            rf"{LIST} lists .* not in .*{PARTITION} \(1, starting with 000004.jpg",
+            rf"{LIST} .*{PARTITION} \(1, starting with 000004",
         ),
         (
             replace(PARTITION, "10.jpg 2\n", "10.jpg 2\nx 0"),
             ValueError,
-            rf"{PARTITION} lists .* not in .*{LIST} \(1, starting with x\)",
+            rf"{PARTITION} .*{LIST} \(1, starting with x\)",
         ),
         (replace(PARTITION, "jpg 1", "jpg 0"), ValueError, f"{PARTITION} has no image for the validation part"),
         (
             rename("img_align_celeba/000007.jpg"),
             FileNotFoundError,
-            rf"{LIST} lists .* not in .*celeba \(1, starting with 000007.jpg",
+            rf"{LIST} .*celeba \(1, starting with 000007",
         ),
         (lambda folder: (folder / LIST).write_bytes(b""), ValueError, f"{LIST} is empty"),
         (lambda folder: (folder / PARTITION).write_text("\n \n"), ValueError, f"{PARTITION} is empty"),
