@@ -4,18 +4,17 @@ import numpy as np
 import pytest
 
 from utils import data
-from utils.course import downloads, results, session, training
+from utils.course import checkpoints, downloads, pretrained, results, session, studies
 
 
 @pytest.fixture(autouse=True)
 def fresh_session(monkeypatch, tmp_path):
     """Every test starts in standard mode with seed 0, and can write neither results nor pretrained files."""
     monkeypatch.setattr(session.session, "__dict__", dict(vars(session.Session())))
-    monkeypatch.setattr(results, "_run", {})
     monkeypatch.setattr(results, "RESULTS", tmp_path / "results.json")
-    monkeypatch.setattr(training, "PRETRAINED", tmp_path / "pretrained")
-    monkeypatch.setattr(training, "STUDIES", tmp_path / "studies")
-    monkeypatch.setattr(training, "CHECKPOINTS", tmp_path / "checkpoints")
+    monkeypatch.setattr(pretrained, "PRETRAINED", tmp_path / "pretrained")
+    monkeypatch.setattr(studies, "STUDIES", tmp_path / "studies")
+    monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path / "checkpoints")
     monkeypatch.setattr(downloads, "CACHE", tmp_path / "data" / "mnist.npz")
 
 
