@@ -28,7 +28,7 @@ def check_images(images, shape=None, limits=None, name="images") -> None:
         fits = len(found) == len(shape) + 1
         if not fits or any(want not in (None, size) for want, size in zip(shape, found[1:], strict=True)):
             wanted = ", ".join(str(size or "any") for size in shape)
-            raise ValueError(f"{name} have shape {found}, the model takes (n, {wanted}).")
+            raise ValueError(f"{name} have shape {found}, but (n, {wanted}) is needed.")
     if 0 in found:
         return
     values = np.asarray(images)

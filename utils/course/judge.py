@@ -1,59 +1,57 @@
-"""The judge: a small, frozen digit classifier that tells what an image shows and how far two sets of images lie apart.
+"""The judge: a small, frozen digit classifier. It tells what an image shows and how far two sets of images lie apart.
 
-`python -m tools.judge` trains it anew on the training part of MNIST and records how good it is.
+`python -m tools.judge` trains it anew on the training part of MNIST and records its accuracy.
 """
 
 import keras
 import numpy as np
 from keras import layers
 
-from utils import results, training
+from utils.base import predict
+from utils.checks import check_images
+from utils.course import results
+from utils.course.training import cosine, load_pretrained, steps_of
 from utils.metrics import frechet_distance
 
 __all__ = ["BATCH_SIZE", "EPOCHS", "Judge", "load_judge", "untrained_classifier"]
 
-EPOCHS, BATCH_SIZE, TRAINING_IMAGES = 14, 64, 50_000
+EPOCHS, BATCH_SIZE = 14, 64
 
 
 class Judge:
-    """A trained classifier behind three questions. Images are float32 in [0, 1], shape (n, 28, 28, 1)."""
+    """Three questions to a trained classifier (`untrained_classifier`). Images: (n, 28, 28, 1), pixels in [0, 1]."""
 
     def __init__(self, classifier):
-        self._logits_and_features = keras.Model(
-            classifier.inputs, [classifier.outputs[0], classifier.get_layer("features").output]
-        )
-        self._logits_and_features.jit_compile = False
+        self.network = keras.Model(classifier.inputs, [classifier.outputs[0], classifier.get_layer("features").output])
+        self.network.jit_compile = False  # a few batches of predict do not repay a compilation
 
     def classify(self, images) -> tuple[np.ndarray, np.ndarray]:
-        """The class of each image, (n,), and the probability that the judge gives to it, its confidence, (n,)."""
-        logits, _ = self._logits_and_features.predict(images, batch_size=1000, verbose=0)
-        probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(logits.astype(np.float32)))
+        """The class of each image, (n,), and its confidence, the probability that the judge assigns to it, (n,)."""
+        check_images(images, (28, 28, 1), limits=(0, 1))
+        probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(predict(self.network, images)[0]))
         return probabilities.argmax(axis=1), probabilities.max(axis=1)
 
     def features(self, images) -> np.ndarray:
-        """What the last layer decides by: (n, 64), not negative."""
-        _, features = self._logits_and_features.predict(images, batch_size=1000, verbose=0)
-        return features.astype(np.float32)
+        """The inputs of the last layer: (n, 64), not negative."""
+        check_images(images, (28, 28, 1), limits=(0, 1))
+        return predict(self.network, images)[1]
 
     def frechet(self, images, reference) -> float:
-        """Fréchet distance between the features of two sets of images: 0 where they look alike to the judge.
+        """Fréchet distance between the features of two sets of images: 0 if their means and covariances agree.
 
-        It has no unit, and is only meaningful beside its floor, the distance of training from test images. Give
-        10 000 images on each side: fewer make it larger.
+        It has no unit: compare it with the distance between training and test images. Give 10,000 images on each side,
+        because fewer make it larger.
         """
         return frechet_distance(self.features(images), self.features(reference))
 
 
 def load_judge() -> Judge:
-    """The judge of data/pretrained, in every mode: an instrument is not trained by those who measure with it.
+    """The judge of data/pretrained, in every mode, because a measuring instrument is not trained with the models.
 
-    Prints how good it is. Raises FileNotFoundError or ValueError where the files are missing or do not fit.
+    Prints its accuracy. Raises ValueError if the files are missing, damaged, or of another network.
     """
     classifier = untrained_classifier()
-    try:
-        training.load(classifier, "judge", epochs=EPOCHS, batch_size=BATCH_SIZE)
-    except ValueError as error:
-        raise ValueError(f"The judge cannot be used: {error}. Run `python -m tools.judge` to train it anew.") from error
+    load_pretrained(classifier, "judge")
     accuracy, floor = (results.load()["judge"][name]["value"] for name in ("judge_accuracy", "judge_frechet_floor"))
     print(f"judge: {accuracy:.2f} % of the MNIST test images right; Fréchet floor {floor:.3g}")
     return Judge(classifier)
@@ -82,13 +80,13 @@ def untrained_classifier():
             layers.Flatten(),
             layers.Dense(64, "relu", name="features"),
             layers.Dropout(0.3),
-            layers.Dense(10, dtype="float32"),
+            layers.Dense(10),
         ],
         name="judge",
     )
-    steps = EPOCHS * -(-TRAINING_IMAGES // BATCH_SIZE)
+    schedule = cosine(3e-3, steps_of(EPOCHS, 50_000, BATCH_SIZE))
     classifier.compile(
-        keras.optimizers.AdamW(training.cosine(3e-3, steps), weight_decay=0.01, use_ema=True, ema_momentum=0.998),
+        keras.optimizers.AdamW(schedule, weight_decay=0.01, use_ema=True, ema_momentum=0.998),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
     )

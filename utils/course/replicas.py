@@ -1,47 +1,81 @@
-"""Train one model on several devices or workers (tf.distribute): what Keras leaves to be done."""
+"""Train one model on several devices or workers (tf.distribute): what Keras leaves to be done, see chapter 11."""
 
 import contextlib
+import functools
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
-__all__ = ["copy_state", "normal", "optimizers_of", "replicated", "state_of", "writes"]
+from utils.base import optimizers_of, state_of
+from utils.checks import check_training_data
+from utils.course.checkpoints import Checkpoint, Progress, shuffled_epochs
+from utils.course.pretrained import Training
+from utils.course.session import session
+from utils.course.training import AfterEpoch, recipe_of
+
+__all__ = ["copy_state", "fit_replicated", "normal", "replicated", "writes"]
 
 
-def normal(shape, generator, dtype=None):
-    """As `keras.random.normal`, of shape (batch, ...), in a training or on its own.
+def normal(shape, generator):
+    """Standard normal numbers, of shape (batch, ...), that do not depend on how many replicas share the batch.
 
-    Under a strategy a batch is divided among replicas whose generators are all in the same state, and would draw the
-    same numbers. So each draws for the whole batch, and takes its own rows: together they draw what one device would.
+    The generators of all replicas are in the same state and would draw the same numbers. So each replica draws for the
+    whole batch and takes its own rows.
     """
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
-        return keras.random.normal(shape, dtype=dtype, seed=generator)
-    drawn = keras.random.normal((context.num_replicas_in_sync * shape[0], *shape[1:]), dtype=dtype, seed=generator)
+        return keras.random.normal(shape, seed=generator)
+    drawn = keras.random.normal((context.num_replicas_in_sync * shape[0], *shape[1:]), seed=generator)
     first = context.replica_id_in_sync_group * shape[0]
     return drawn[first : first + shape[0]]
 
 
-def optimizers_of(model) -> list:
-    """Of a GAN, its two; of another model, its one."""
-    names = ("optimizer", "generator_optimizer", "discriminator_optimizer")
-    return [optimizer for name in names if (optimizer := getattr(model, name, None)) is not None]
+def replicated(model, strategy):
+    """A copy of a compiled model of this course, in the same state, that trains under the strategy.
 
-
-def state_of(model) -> list:
-    """The variables that the rest of a training depends on: weights, averages, seeds, and those of the optimizers.
-
-    Metrics are not among them: they start anew with each epoch. Optimizers that have no variables yet get them.
+    Three things differ from the original: noise is drawn by `normal`; losses, or a GAN's gradients, are divided by the
+    number of replicas, because Keras sums gradients over them; and with several workers, what a step reports has an axis to average over.
     """
-    for optimizer in optimizers_of(model):
-        if not optimizer.built:
-            optimizer.build(model.trainable_variables)
-    return [*model.variables, *(variable for optimizer in optimizers_of(model) for variable in optimizer.variables)]
+    with strategy.scope():
+        copy = type(model).from_config(model.get_config())
+        copy.compile_from_config(model.get_compile_config())
+    copy.jit_compile = model.jit_compile
+    for source in (copy, getattr(copy, "sampling", None)):
+        if hasattr(source, "normal"):
+            source.normal = functools.partial(normal, generator=source.seed_generator)
+    replicas = strategy.num_replicas_in_sync
+    if model.optimizer is None:  # a GAN
+        for optimizer in optimizers_of(copy):
+            optimizer.apply = _with_mean_gradients(optimizer.apply, replicas)
+    else:
+        compute_loss = copy.compute_loss
+        copy.compute_loss = lambda *args, **kwargs: compute_loss(*args, **kwargs) / replicas
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        copy.train_step = _in_a_row(copy.train_step)
+    copy_state(model, copy)
+    return copy
+
+
+def _with_mean_gradients(apply, replicas):
+    def divided(gradients, variables=None):
+        return apply([gradient / replicas for gradient in gradients], variables)
+
+    return divided
+
+
+def _in_a_row(step):
+    """Keras averages what a step reports over the first axis if there are several workers, so add one."""
+
+    def reshaped(data):
+        return {name: ops.reshape(value, (1,)) for name, value in step(data).items()}
+
+    return reshaped
 
 
 def copy_state(source, target) -> None:
-    """Give a model, compiled as another one is, the other one's state."""
+    """Give a model the state of another one, which has been compiled in the same way."""
     values = [variable.numpy() for variable in state_of(source)]
     scope = target.distribute_strategy.scope if target.distribute_strategy else contextlib.nullcontext
     with scope():
@@ -49,33 +83,49 @@ def copy_state(source, target) -> None:
             variable.assign(value)
 
 
-def replicated(model, strategy, batch):
-    """A copy of a compiled and built model, in the same state, that trains under the strategy.
+def fit_replicated(model, x, strategy, *, epochs, batch_size, name=None, callbacks=()) -> Training:
+    """Train a copy of a compiled model under the strategy; the model gets its state at the end.
 
-    `batch` is some of what it will be trained on, (x,) or (x, y).
+    With a `name`, a training that was cut off continues from its last epoch, as in `fit_or_load`.
+
+    Args:
+        model: an Autoencoder, VAE or GAN whose training has not begun.
+        x: images (n, ...). The last, partial batch of an epoch is left out.
+        strategy: a `tf.distribute.Strategy`.
+        epochs, callbacks: as for `keras.Model.fit`.
+        batch_size: of all replicas together, a multiple of their number.
+        name: of the checkpoint; None for none.
+
+    Raises:
+        ValueError: the data do not fit the model, or the batch size does not fit data and replicas.
     """
-    with strategy.scope():
-        copy = type(model).from_config(model.get_config())
-        copy.compile_from_config(model.get_compile_config())
-    copy.jit_compile = model.jit_compile
-    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        copy.train_step, copy.test_step = _in_a_row(copy.train_step), _in_a_row(copy.test_step)
-    # Before `fit`, Keras averages a batch over the replicas to build loss and metrics from it. That fails for pairs
-    # where there are several workers, and for batches that do not divide evenly. So build them here, and leave it out.
-    if model.loss is not None:
-        copy.test_on_batch(*batch)
-    copy._maybe_symbolic_build = lambda **_: None
-    copy_state(model, copy)
-    return copy
-
-
-def _in_a_row(step):
-    """Keras averages what a step reports over the first axis where there are several workers, so give it one."""
-
-    def reshaped(data):
-        return {name: ops.reshape(value, (1,)) for name, value in step(data).items()}
-
-    return reshaped
+    replicas = strategy.num_replicas_in_sync
+    if batch_size > len(x) or batch_size % replicas:
+        raise ValueError(
+            f"batch_size is {batch_size} for {len(x)} examples and {replicas} replicas together: choose a multiple of "
+            f"{replicas} that is at most {len(x)}."
+        )
+    recipe = recipe_of(model, x, None, epochs, batch_size)
+    check_training_data(x, None, model.check_data)
+    keras.utils.set_random_seed(session.seed)
+    trained = replicated(model, strategy)
+    checkpoint = Checkpoint(name, trained, recipe) if name else None
+    progress = checkpoint.resume(writes(strategy)) if checkpoint else Progress()
+    after_epoch = AfterEpoch(progress, epochs, name or model.name, None, checkpoint if writes(strategy) else None)
+    stream = shuffled_epochs((np.asarray(x),), batch_size, session.seed, progress.epochs, epochs, whole_batches=True)
+    trained.fit(
+        stream,
+        epochs=epochs,
+        initial_epoch=progress.epochs,
+        steps_per_epoch=len(x) // batch_size,
+        callbacks=[*callbacks, after_epoch],
+        verbose=0,
+    )
+    copy_state(trained, model)
+    if checkpoint and writes(strategy):
+        checkpoint.remove()
+    keras.utils.set_random_seed(session.seed)
+    return Training(progress.history, progress.seconds, False, recipe)
 
 
 def writes(strategy) -> bool:

@@ -1,18 +1,20 @@
-"""What runs where: mode, seed, devices and precision of a session. The ground floor of the course."""
+"""What runs where: mode, seed and devices of a session. The ground floor of the course."""
 
 import contextlib
 import inspect
 import os
 import platform
+import tempfile
 import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
+from IPython import get_ipython
 from IPython.display import Markdown
 
 __all__ = ["COURSE", "MODES", "scaled", "session", "setup", "show_source"]
 
-COURSE = Path(__file__).resolve().parents[1]
+COURSE = Path(__file__).resolve().parents[2]
 
 STAND_IN = "stand-in digits"
 
@@ -24,15 +26,23 @@ MODES = {
 
 
 @contextlib.contextmanager
-def _native_log_silenced():
-    # TensorFlow's C++ start-up notes go straight to file descriptor 2, below every Python setting.
+def _native_log_hidden():
+    """Keep TensorFlow's C++ log out of the output: in a notebook from now on, elsewhere while TensorFlow starts.
+
+    That log goes straight to file descriptor 2, and TensorFlow 2.20 ignores TF_CPP_MIN_LOG_LEVEL. In a notebook,
+    Python's warnings and tracebacks do not pass through this descriptor, so a file can take it over: look there when
+    a kernel dies. What child processes write to stderr goes there, too, unless it is piped.
+    """
+    in_a_notebook = hasattr(get_ipython(), "kernel")
+    log = tempfile.mkstemp(".log", "tensorflow-")[0] if in_a_notebook else os.open(os.devnull, os.O_WRONLY)
     saved = os.dup(2)
-    with open(os.devnull, "wb") as sink:
-        os.dup2(sink.fileno(), 2)
+    os.dup2(log, 2)
+    os.close(log)
     try:
         yield
     finally:
-        os.dup2(saved, 2)
+        if not in_a_notebook:
+            os.dup2(saved, 2)
         os.close(saved)
 
 
@@ -42,7 +52,7 @@ if os.environ.setdefault("KERAS_BACKEND", "tensorflow") != "tensorflow":
         f"KERAS_BACKEND is {os.environ['KERAS_BACKEND']!r}, but this course runs on TensorFlow: "
         "unset KERAS_BACKEND and start Python anew."
     )
-with _native_log_silenced():
+with _native_log_hidden():
     import keras
     import tensorflow as tf
 
@@ -97,8 +107,7 @@ def setup(seed: int = 0, mode: str | None = None, deterministic: bool = False) -
     for gpu in gpus:
         with contextlib.suppress(RuntimeError):  # already in use: too late to change, and harmless
             tf.config.experimental.set_memory_growth(gpu, True)
-    policy = precision([device.get("compute_capability", (0, 0)) for device in details])
-    keras.config.set_dtype_policy(policy)
+    keras.config.set_dtype_policy("float32")  # on every device; half precision is a subject of chapter 11
 
     devices = ", ".join(device.get("device_name", "GPU") for device in details)
     rows = {
@@ -106,21 +115,12 @@ def setup(seed: int = 0, mode: str | None = None, deterministic: bool = False) -
         "TensorFlow": tf.__version__,
         "Keras": keras.__version__,
         "device": f"GPU: {devices}" if gpus else f"CPU, {os.cpu_count()} cores (no GPU found)",
-        "precision": policy,
+        "precision": keras.config.dtype_policy().name,
         "mode": f"{mode}: {MODES[mode]}",
         "seed": seed,
     }
     for name, value in rows.items():
         print(f"{name:<12}{value}")
-
-
-def precision(capabilities: list[tuple[int, int]]) -> str:
-    """Keras dtype policy for GPUs of these compute capabilities.
-
-    Half precision pays where there are tensor cores (capability 7.0 and above, on every GPU) and
-    nowhere else: on a CPU it is slower than float32.
-    """
-    return "mixed_float16" if capabilities and min(capabilities) >= (7, 0) else "float32"
 
 
 def scaled(full, quick):

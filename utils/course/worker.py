@@ -1,5 +1,6 @@
-"""Train a small VAE, alone or with other workers: `python -m tools.worker FOLDER EPOCHS IMAGES`. Chapter 11 starts it.
+"""Train a small VAE, alone or with other workers: `python -m utils.course.worker FOLDER EPOCHS IMAGES`.
 
+Chapter 11 starts it.
 Which worker it is, and where the others are, is in the environment variable TF_CONFIG. FOLDER has to be the same for
 all of them: the checkpoints are there. In the end each worker leaves its weights in it.
 """
@@ -12,10 +13,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from utils import training
-from utils.autoencoders import dense_decoder, dense_encoder
+from utils.course import checkpoints
+from utils.course.replicas import fit_replicated
+from utils.course.session import setup
 from utils.data import load_mnist
-from utils.runtime import setup
+from utils.networks import dense_decoder, dense_encoder
 from utils.vae import VAE
 
 
@@ -27,18 +29,17 @@ def vae():
 
 
 def work(folder: Path, epochs: int, images: int) -> None:
-    strategy, rank = None, 0
+    strategy, rank = tf.distribute.get_strategy(), 0
     if "TF_CONFIG" in os.environ:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()  # before TensorFlow computes anything
         rank = strategy.cluster_resolver.task_id
     setup(seed=0, mode="standard", deterministic=True)
-    training.PRETRAINED = training.CHECKPOINTS = folder  # and not those of the course
+    checkpoints.CHECKPOINTS = folder  # and not that of the course
     x_train = load_mnist().train[0][:images]
-    # For who waits for an epoch to be over, in section 6 of the chapter.
+    # For the process that waits for an epoch to be over, in section 6 of the chapter.
     say = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(f"\nepoch {epoch + 1}", flush=True))
     model = vae()
-    options = {"name": "worker", "epochs": epochs, "batch_size": 128, "callbacks": [say], "strategy": strategy}
-    training.fit_or_load(model, x_train, **options)
+    fit_replicated(model, x_train, strategy, epochs=epochs, batch_size=128, name="worker", callbacks=[say])
     np.savez(folder / f"worker_{rank}.npz", *model.get_weights())
 
 
