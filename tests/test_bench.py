@@ -1,3 +1,5 @@
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,15 @@ def test_a_model_and_its_memory_are_measured(monkeypatch):
     monkeypatch.setattr(bench, "SECONDS", 0.05)
     found = bench.measure("dense autoencoder")
     assert found["pace"] > 100 and found["memory"] > 100
+
+
+def test_without_the_module_resource_there_is_no_figure_of_memory(monkeypatch):
+    monkeypatch.setitem(sys.modules, "resource", None)  # as on native Windows
+    assert np.isnan(bench.peak_memory())
+
+
+def test_pictures_of_all_sliders_are_timed():
+    assert len(bench.frame_times()) == 3 and all(time > 0 for time in bench.frame_times().values())
 
 
 def test_every_reference_is_measured_before_what_is_compared_with_it():

@@ -4,6 +4,8 @@ import subprocess
 import sys
 
 import keras
+import nbclient
+import nbformat
 import numpy as np
 import pytest
 
@@ -34,6 +36,24 @@ def test_a_notebook_sees_no_log_lines_of_tensorflow():
     run = run_python("from utils.runtime import setup; setup(); import tensorflow as tf; tf.random.normal((3,))")
     assert run.returncode == 0
     assert run.stderr == ""
+
+
+def test_in_a_notebook_native_log_lines_go_to_a_file_and_those_of_python_do_not(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # with it, ipykernel does not watch file descriptor 2
+    cells = [
+        "from utils.runtime import setup; setup()",
+        "import os, warnings; os.write(2, b'a native line')\nwarnings.warn('a warning of Python')\n1 / 0",
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    folder = {"metadata": {"path": str(runtime.COURSE)}}
+    nbclient.NotebookClient(notebook, allow_errors=True, kernel_name="python3", resources=folder).execute()
+    first, second = [cell.outputs for cell in notebook.cells]
+    assert [output.name for output in first] == ["stdout"]
+    assert "a warning of Python" in second[0].text and "a native line" not in second[0].text
+    assert second[-1].ename == "ZeroDivisionError"
+    (log,) = tmp_path.glob("tensorflow-*.log")
+    assert "a native line" in log.read_text()
 
 
 def test_another_backend_is_refused():
@@ -69,28 +89,19 @@ def test_scaled_picks_by_mode():
     assert runtime.scaled(10, 1) == 1
 
 
-@pytest.mark.parametrize(
-    ("capabilities", "policy"),
-    [([], "float32"), ([(6, 1)], "float32"), ([(7, 0)], "mixed_float16"), ([(8, 6), (6, 1)], "float32")],
-)
-def test_half_precision_only_where_it_pays(capabilities, policy):
-    assert runtime.precision(capabilities) == policy
-
-
-def test_a_gpu_is_used_when_there_is_one(monkeypatch, capsys):
+def test_a_gpu_is_used_when_there_is_one_and_computes_in_float32(monkeypatch, capsys):
     grown = []
     config = runtime.tf.config
     monkeypatch.setattr(config, "list_physical_devices", lambda kind=None: ["gpu0"])
     details = {"device_name": "Tesla T4", "compute_capability": (7, 5)}
     monkeypatch.setattr(config.experimental, "get_device_details", lambda gpu: details)
     monkeypatch.setattr(config.experimental, "set_memory_growth", lambda gpu, on: grown.append((gpu, on)))
-    try:
-        runtime.setup()
-        assert keras.config.dtype_policy().name == "mixed_float16"
-    finally:
-        keras.config.set_dtype_policy("float32")
+    keras.config.set_dtype_policy("mixed_float16")
+    runtime.setup()
+    assert keras.config.dtype_policy().name == "float32"
     assert grown == [("gpu0", True)]
-    assert "GPU: Tesla T4" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "GPU: Tesla T4" in printed and "precision   float32" in printed
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -1,12 +1,12 @@
 """How fast the models of the course train, and in how much memory, beside reference models: `python -m tools.bench`.
 
 Each model gets a process of its own. Images per second are those of `fit`, after its first batch; memory is the largest
-that the process ever had, with TensorFlow and the data. All figures of a table are of one run on one machine: compare
-their ratios.
+that the process ever had, with TensorFlow and the data (native Windows does not tell it). All figures of a table are of
+one run on one machine: compare their ratios. Below the table: how long a slider takes to draw its picture.
 """
 
+import contextlib
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -33,6 +33,7 @@ from utils.gan import (
     dense_discriminator,
     dense_generator,
 )
+from utils.interactive import explore_attributes, explore_classes, explore_plane
 from utils.synthetic import draw_digits
 from utils.vae import VAE
 
@@ -136,10 +137,40 @@ def measure(name: str) -> dict:
     pace = Pace(SECONDS)
     told = (labels,) if isinstance(model, ConditionalGAN | keras.Sequential) else ()
     model.fit(images, *told, batch_size=batch_size, epochs=10_000, verbose=0, callbacks=[pace])
-    unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes on macOS, kilobytes elsewhere
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
     speed = batch_size * pace.steps_per_second
-    return {"parameters": model.count_params(), "pace": speed, "memory": memory}
+    return {"parameters": model.count_params(), "pace": speed, "memory": peak_memory()}
+
+
+def peak_memory() -> float:
+    """The most memory that this process ever had, in MB; not a number on native Windows."""
+    with contextlib.suppress(ImportError):
+        import resource
+
+        unit = 1e6 if sys.platform == "darwin" else 1e3  # bytes on macOS, kilobytes elsewhere
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+    return float("nan")
+
+
+def frame_times() -> dict[str, float]:
+    """Milliseconds from a move of the first slider to the new picture, the median of twenty, by kind of explorer."""
+    vae = VAE(dense_encoder(4, (512, 256)), dense_decoder(2, (256, 512)), seed=0)
+    image = draw_digits(1, seed=0)[0][0, ..., None].astype(np.float32) / 255
+    gan = ConditionalGAN(conditional_generator(64), conditional_discriminator(), 64, 10)
+    explorers = {
+        "06, slider in the plane": explore_plane(vae),
+        "07, slider of an attribute": explore_attributes(vae, image, {"first": np.float32([1, 0])}),
+        "10, choice of a digit": explore_classes(gan),
+    }
+    return {name: frame_time(explorer.children[0]) for name, explorer in explorers.items()}
+
+
+def frame_time(control) -> float:
+    times = []
+    for turn in range(20):
+        start = time.perf_counter()
+        control.value = 1 - turn % 2
+        times.append(time.perf_counter() - start)
+    return 1000 * float(np.median(times))
 
 
 def main() -> None:
@@ -153,6 +184,9 @@ def main() -> None:
         parameters, pace, memory = found[name].values()
         ratio = f"{pace / found[reference]['pace']:.1f} times as fast" if reference else ""
         print(f"{name:<32}{parameters:>12,}{pace:>10,.0f}{memory:>9,.0f}  {ratio}", flush=True)
+    print(f"\n{'slider':<32}{'ms a picture':>12}")
+    for name, milliseconds in frame_times().items():
+        print(f"{name:<32}{milliseconds:>12.0f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -16,11 +16,17 @@ from pathlib import Path
 import nbclient
 import nbconvert
 import nbformat
+from jupyter_client import KernelManager
 from tqdm import tqdm
+from traitlets.config import Config
 
 from tools import COURSE, chapters
 
 BUILD = COURSE / "build"
+# Newer releases of ipykernel warn about a connection in plain text; older ones do not know how to encrypt it.
+ENCRYPTED = Config()
+if hasattr(KernelManager, "transport_encryption"):
+    ENCRYPTED.KernelManager.transport_encryption = "auto"
 
 
 def main() -> int:
@@ -79,6 +85,7 @@ def execute(notebook, folder: Path) -> None:
             notebook,
             timeout=None,
             kernel_name="python3",
+            config=ENCRYPTED,
             resources={"metadata": {"path": str(folder)}},
             coalesce_streams=True,
             record_timing=False,  # timestamps would make every run a change
