@@ -9,7 +9,7 @@ import nbformat
 
 from tools import COURSE, chapters
 from tools.execute import results as shown
-from utils import results
+from utils.course import results
 
 MAP = re.compile(r"^\| slides \|.*?(?=\n\n)", re.DOTALL | re.MULTILINE)
 
@@ -30,10 +30,10 @@ def figures() -> str:
     for path in chapters():
         name = shown(nbformat.read(path, as_version=4))["headline"].split()[0]
         headlines[f"{path.stem[:2]}: {name}"] = everything[path.stem][name]
-    lines = [*results.rows(headlines), "", "<details>", "<summary>All figures</summary>", ""]
+    lines = [*rows(headlines), "", "<details>", "<summary>All figures</summary>", ""]
     for name, entries in sorted(everything.items()):
-        path = "utils/judge.py" if name == "judge" else f"notebooks/{name}.ipynb"
-        lines += [f"**[{name}]({path})**", "", *results.rows(entries), ""]
+        path = "utils/course/judge.py" if name == "judge" else f"notebooks/{name}.ipynb"
+        lines += [f"**[{name}]({path})**", "", *rows(entries), ""]
     lines += [
         "</details>",
         "",
@@ -41,6 +41,15 @@ def figures() -> str:
         f"{environment['keras']} on {environment['cores']} CPU cores and {environment['gpus']} GPUs.",
     ]
     return "\n".join(lines)
+
+
+def rows(entries: dict[str, dict]) -> list[str]:
+    """Figures as lines of a Markdown table."""
+    lines = ["| figure | measured | unit | better | reference | source |", "|---|---:|---|---|---:|---|"]
+    for name, entry in results.frame(entries).iterrows():
+        cells = f"`{name}`", f"**{entry.measured}**", entry.unit, entry.better, entry.reference, entry.source
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def slides() -> str:

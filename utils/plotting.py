@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
+from cycler import cycler
 from matplotlib.collections import EllipseCollection
 from matplotlib.patches import Circle, Patch
 from matplotlib.patheffects import withStroke
@@ -37,7 +38,7 @@ PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 CLASS_COLORS = "#332288 #CC6677 #117733 #DDCC77 #AA4499 #882255 #44AA99 #999933 #88CCEE #000000".split()
 WIDTH = 8.0  # inches, the width of a page in a notebook
 
-plt.rc("axes", grid=True, prop_cycle=plt.cycler(color=PALETTE))
+plt.rc("axes", grid=True, prop_cycle=cycler(color=PALETTE))
 plt.rc("axes.spines", top=False, right=False)
 plt.rc("figure", dpi=96)
 plt.rc("figure.constrained_layout", use=True)
