@@ -5,6 +5,7 @@ import pytest
 
 from utils import data
 from utils.course import checkpoints, downloads, pretrained, results, session, studies
+from utils.drawn.digits import draw_digits
 
 
 @pytest.fixture(autouse=True)
@@ -30,5 +31,12 @@ def real_mnist(monkeypatch):
 @pytest.fixture
 def images():
     """64 stand-in digits, float32 (64, 28, 28, 1) in [0, 1]."""
-    drawn, _, _ = data.draw_digits(64, seed=1)
+    drawn, _, _ = draw_digits(64, seed=1)
     return drawn[..., None].astype(np.float32) / 255
+
+
+@pytest.fixture
+def retraining(fresh_session):
+    """A session in retrain mode, on what counts as real data."""
+    found = session.session
+    found.mode, found.dataset, found.dataset_checksum = "retrain", "MNIST", "abc"

@@ -11,37 +11,34 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import utils  # isort: skip
+import utils  # noqa: F401  # isort: skip
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from utils import training
-from utils.autoencoders import (
-    Autoencoder,
-    convolutional_decoder,
-    convolutional_encoder,
-    dense_decoder,
-    dense_encoder,
-)
+from utils.autoencoders import Autoencoder
+from utils.base import state_of
+from utils.course import checkpoints, pretrained, session
+from utils.course.judge import untrained_classifier
+from utils.course.replicas import fit_replicated
+from utils.course.training import cosine, fit_or_load
 from utils.data import DynamicallyBinarized, NoisyPairs, drop_pixels
-from utils.gan import (
-    GAN,
-    ConditionalGAN,
+from utils.drawn.digits import draw_digits
+from utils.gan import GAN, ConditionalGAN
+from utils.networks import (
     conditional_discriminator,
     conditional_generator,
+    convolutional_decoder,
+    convolutional_encoder,
     dcgan_discriminator,
     dcgan_generator,
+    dense_decoder,
     dense_discriminator,
+    dense_encoder,
     dense_generator,
 )
-from utils.judge import untrained_classifier
-from utils.replicas import state_of
-from utils.stacking import stacked
-from utils.synthetic import draw_digits
-from utils.training import cosine
 from utils.vae import VAE
 
 
@@ -65,7 +62,9 @@ def with_two_optimizers(model):
     return model
 
 
-def two_blocks():
+def stacked():
+    """Encoders of encoders, as chapter 04 stacks them: 784 -> 12 -> 5 -> 12 -> 784."""
+
     def block(shape, code):
         up = [layers.Dense(int(np.prod(shape))), layers.Reshape(shape)]
         return (
@@ -73,7 +72,8 @@ def two_blocks():
             keras.Sequential([keras.Input((code,)), *up]),
         )
 
-    return [block((28, 28, 1), 12), block((12,), 5)]
+    encoders, decoders = zip(block((28, 28, 1), 12), block((12,), 5), strict=True)
+    return Autoencoder(keras.Sequential(encoders), keras.Sequential(decoders[::-1]))
 
 
 def dense_vae(**options):
@@ -98,7 +98,7 @@ BUILDERS = {
         Autoencoder(convolutional_encoder(3, (4, 4)), convolutional_decoder(3, (4, 4)), "cross_entropy")
     ),
     "denoising": lambda: with_one_optimizer(Autoencoder(dense_encoder(3, (16,)), dense_decoder(3, (16,)))),
-    "stacked": lambda: with_one_optimizer(stacked(two_blocks())),
+    "stacked": lambda: with_one_optimizer(stacked()),
     "vae": lambda: dense_vae(warm_up_steps=5),
     "vae_gaussian": lambda: dense_vae(likelihood="gaussian", pixel_std=0.5, beta=2.0),
     "vae_binarized": dense_vae,
@@ -107,6 +107,7 @@ BUILDERS = {
     "cgan": lambda: with_two_optimizers(ConditionalGAN(*told_parts(), 3, 10, gradient_penalty=0.1, seed=0)),
     "judge": untrained_classifier,
 }
+REPLICATED = [name for name in BUILDERS if name not in ("denoising", "vae_binarized", "cgan", "judge")]  # from images
 
 
 def build(name):
@@ -119,7 +120,7 @@ def lessons(name) -> dict:
     """What `fit_or_load` needs besides: x, and y or batch_size where there is one."""
     images, labels = digits()
     if name == "denoising":
-        return {"x": NoisyPairs(images, lambda clean, seed: drop_pixels(clean, 0.5, seed), 32, seed=0)}
+        return {"x": NoisyPairs(images, drop_pixels, 32, seed=0, rate=0.5)}
     if name == "vae_binarized":
         return {"x": DynamicallyBinarized(images, 32, seed=0)}
     pairs = {"y": labels} if name in ("cgan", "judge") else {}
@@ -149,35 +150,45 @@ class Say(keras.callbacks.Callback):
         print(f"epoch {epoch + 1}", flush=True)
 
 
-def train(folder, epochs, *names, strategy=None):
-    training.PRETRAINED = training.CHECKPOINTS = folder
-    utils.runtime.setup(seed=0, mode="standard", deterministic=True)
+def start(folder):
+    pretrained.PRETRAINED = checkpoints.CHECKPOINTS = folder
+    session.setup(seed=0, mode="standard", deterministic=True)
+
+
+def leave(folder, name, model, found):
+    """The state of a trained model, and what its training reported."""
+    state = [np.asarray(variable) for variable in state_of(model)]
+    extra = {} if found.snapshots is None else {"snapshots": found.snapshots}
+    np.savez(folder / f"{name}.state.npz", *state, history=np.stack(list(found.history.values())), **extra)
+
+
+def train(folder, epochs, *names):
+    start(folder)
     for name in names:
-        train_one(folder, int(epochs), name, strategy)
+        model = build(name)
+        pictures = {"snapshot": lambda model=model: model.sample(4)} if name == "gan" else {}
+        options = lessons(name) | pictures
+        leave(folder, name, model, fit_or_load(model, **options, name=name, epochs=int(epochs), callbacks=[Say()]))
+
+
+def train_replicated(folder, epochs, *names, strategy):
+    start(folder)
+    for name in names:
+        model = build(name)
+        options = {"epochs": int(epochs), "name": name, "callbacks": [Say()]}
+        leave(folder, name, model, fit_replicated(model, **lessons(name), strategy=strategy, **options))
 
 
 def train_on_two_devices(folder, epochs, *names):
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], 2 * [tf.config.LogicalDeviceConfiguration()]
     )
-    train(folder, epochs, *names, strategy=tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+    train_replicated(folder, epochs, *names, strategy=tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
 
 
 def train_as_a_worker(folder, epochs, *names):
     """With the other workers that the environment variable TF_CONFIG names."""
-    train(folder, epochs, *names, strategy=tf.distribute.MultiWorkerMirroredStrategy())
-
-
-def train_one(folder, epochs, name, strategy):
-    model = build(name)
-    given = lessons(name)
-    pictures = {"snapshot": lambda: model.sample(4)} if name == "gan" else {}
-    found = training.fit_or_load(
-        model, **given, name=name, epochs=epochs, callbacks=[Say()], strategy=strategy, **pictures
-    )
-    state = [np.asarray(variable) for variable in state_of(model)]
-    extra = {} if found.snapshots is None else {"snapshots": found.snapshots}
-    np.savez(folder / f"{name}.state.npz", *state, history=np.stack(list(found.history.values())), **extra)
+    train_replicated(folder, epochs, *names, strategy=tf.distribute.MultiWorkerMirroredStrategy())
 
 
 def load(folder, *names):
