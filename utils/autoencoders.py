@@ -82,6 +82,10 @@ class EncoderDecoder(TwoNetworks):
         outputs = y_pred[0] if isinstance(y_pred, tuple | list) else y_pred
         return super().compute_metrics(x, x if y is None else y, self.pixels(outputs), sample_weight)
 
+    def penalties(self):
+        """The sum of the penalties of the layers' regularizers, which half precision leaves in half precision."""
+        return sum(ops.cast(penalty, "float32") for penalty in self.losses)
+
     def _encoded(self, images):
         check_images(images, self.encoder.input_shape[1:])
         return predict(self.encoder, images)
@@ -140,7 +144,7 @@ class Autoencoder(EncoderDecoder):
             loss = cross_entropy(targets, y_pred)
         else:
             loss = squared_error(targets, self.pixels(y_pred))
-        return loss + sum(self.losses)  # and the penalties of the layers' regularizers
+        return loss + self.penalties()
 
     def pixels(self, outputs):
         """The decoder's outputs as pixels, same shape."""

@@ -133,7 +133,7 @@ class VAE(EncoderDecoder):
         warmed_up = 1.0
         if training and self.warm_up_steps:
             warmed_up = ops.minimum(1.0, ops.cast(self.optimizer.iterations, "float32") / self.warm_up_steps)
-        return reconstruction_loss + self.beta * warmed_up * kl_loss + sum(self.losses)
+        return reconstruction_loss + self.beta * warmed_up * kl_loss + self.penalties()
 
     def log_likelihood(self, x, outputs):
         """log p(x|z), (batch,) nats, of images x and what the decoder returns for z."""
