@@ -66,4 +66,4 @@ for path in sys.argv[1:]:
         except BaseException as e:
             print(f"   [{i}] {type(e).__name__}: {str(e)[:160]}",file=sys.stderr)
     print(os.path.basename(path),f"{time.time()-t:.0f} s; seen {len(seen)}, rewritten {len(changed)}",file=sys.stderr)
-    json.dump(sorted(seen),open(f"/tmp/seen_{os.path.basename(os.path.dirname(os.path.abspath(path)))}_{os.path.basename(path)}.json","w"))
+    json.dump(sorted(seen),open(f"seen_{os.path.basename(os.path.dirname(os.path.abspath(path)))}_{os.path.basename(path)}.json","w"))

@@ -145,7 +145,7 @@ class NoisyPairs(keras.utils.PyDataset):
         self.batch_size, self.seed, self.epoch = batch_size, seed, -1
         if len(images):  # the images with the lowest and the highest pixel show now whether the noise accepts them all
             extremes = np.unravel_index([self.images.argmin(), self.images.argmax()], self.images.shape)[0]
-            noise(self.images[extremes], seed=seed, **parameters)
+            noise(self.images[extremes], seed=(seed, 0, 0), **parameters)
         self.on_epoch_end()
 
     def on_epoch_end(self):

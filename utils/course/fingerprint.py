@@ -123,9 +123,18 @@ def _sources(thing, seen: dict) -> list[str]:
     if thing in seen:
         return []
     seen[thing] = True
-    sources = [bare(inspect.getsource(thing))]
-    members = vars(thing).values() if inspect.isclass(thing) else [thing]
-    for function in filter(inspect.isfunction, members):
+    sources, functions = [], [thing]
+    if inspect.isclass(thing):  # inspect finds the methods of a notebook's class, but not the class itself
+        members = [getattr(member, "__func__", getattr(member, "fget", member)) for member in vars(thing).values()]
+        functions = list(filter(inspect.isfunction, members))
+        values = [
+            f"{k}={v}" for k, v in vars(thing).items() if k[:2] != "__" and isinstance(v, int | float | str | tuple)
+        ]
+        sources = [thing.__qualname__, *(base.__qualname__ for base in thing.__bases__), *values]
+        for base in thing.__bases__:
+            sources += _sources(base, seen) if base.__module__ == "__main__" else []
+    for function in functions:
+        sources.append(bare(inspect.getsource(function)))
         for name in sorted(_names_read(function.__code__)):
             value = function.__globals__.get(name)
             if inspect.isfunction(value) or inspect.isclass(value):
@@ -188,7 +197,10 @@ def _decided(serialized: dict, numbers: dict):
         return config
     layers = config.get("layers", ())
     inside = {layer["name"]: number for number, layer in enumerate(layers) if "name" in layer}
-    kept, defaults = {}, _defaults(serialized)
+    kind = _class_of(serialized)
+    kept, defaults = {}, _defaults(kind)
+    if kind.__module__ == "__main__":  # a notebook's own class: its configuration does not say what it computes
+        kept["code"] = describe_code(kind)
     for option in config.keys() - UNDECIDED:
         value, default = _essence(config[option], inside), _essence(defaults.get(option), {})
         if value != default and not (value is False and default is None):
@@ -201,11 +213,14 @@ def _decided(serialized: dict, numbers: dict):
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()  # as in `kernel_initializer="glorot_uniform"`
 
 
-def _defaults(serialized: dict) -> dict:
-    """Option -> default of the class that a serialized object is of, as far as the class can be found."""
+def _class_of(serialized: dict):
+    """The class that a serialized object is of: a registered one, one of a module, or one of the notebook."""
     kind = keras.saving.get_registered_object(serialized.get("registered_name") or "")
-    if kind is None:
-        kind = getattr(importlib.import_module(serialized["module"]), serialized["class_name"])
+    return kind or getattr(importlib.import_module(serialized["module"] or "__main__"), serialized["class_name"])
+
+
+def _defaults(kind) -> dict:
+    """Option -> default of a class."""
     parameters = {}
     for base in reversed(kind.__mro__):  # an option that a class hands on to its base has its default there
         parameters |= inspect.signature(base.__init__).parameters

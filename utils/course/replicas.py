@@ -114,10 +114,11 @@ def fit_replicated(model, x, strategy, *, epochs, batch_size, name=None, callbac
     after_epoch = AfterEpoch(progress, epochs, name or model.name, None, checkpoint if writes(strategy) else None)
     stream = shuffled_epochs((np.asarray(x),), batch_size, session.seed, progress.epochs, epochs, whole_batches=True)
     trained.fit(
-        stream,
+        stream.map(lambda images: images),  # not (images,): several workers cannot average tuples
         epochs=epochs,
         initial_epoch=progress.epochs,
         steps_per_epoch=len(x) // batch_size,
+        shuffle=False,
         callbacks=[*callbacks, after_epoch],
         verbose=0,
     )
