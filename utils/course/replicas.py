@@ -8,14 +8,29 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from utils.autoencoders import EncoderDecoder
 from utils.base import optimizers_of, state_of
 from utils.checks import check_training_data
 from utils.course.checkpoints import Checkpoint, Progress, shuffled_epochs
 from utils.course.pretrained import Training
 from utils.course.session import session
 from utils.course.training import AfterEpoch, recipe_of
+from utils.gan import GAN, ConditionalGAN
 
-__all__ = ["copy_state", "fit_replicated", "normal", "replicated", "writes"]
+__all__ = ["copy_state", "fit_replicated", "mirrored", "normal", "replicated", "writes"]
+
+_mirrored: dict[tuple[str, ...], tf.distribute.Strategy] = {}
+
+
+def mirrored(*devices: str) -> tf.distribute.Strategy:
+    """The `MirroredStrategy` of these devices: the same object each time.
+
+    A new object counts its collective operations from the start, as the earlier ones did. So the second model that a
+    process trains, under a strategy object of its own, fails: "Shape mismatch in the collective instance".
+    """
+    if devices not in _mirrored:
+        _mirrored[devices] = tf.distribute.MirroredStrategy(list(devices))
+    return _mirrored[devices]
 
 
 def normal(shape, generator):
@@ -36,12 +51,14 @@ def replicated(model, strategy):
     """A copy of a compiled model of this course, in the same state, that trains under the strategy.
 
     Three things differ from the original: noise is drawn by `normal`; losses, or a GAN's gradients, are divided by the
-    number of replicas, because Keras sums gradients over them; and with several workers, what a step reports has an axis to average over.
+    number of replicas, because Keras sums gradients over them; and with several workers, what a step reports has an
+    axis to average over.
     """
     with strategy.scope():
         copy = type(model).from_config(model.get_config())
         copy.compile_from_config(model.get_compile_config())
-    copy.jit_compile = model.jit_compile
+    # XLA on a CPU compiles for seconds, and does not gain them back.
+    copy.jit_compile = model.jit_compile and bool(tf.config.list_physical_devices("GPU"))
     for source in (copy, getattr(copy, "sampling", None)):
         if hasattr(source, "normal"):
             source.normal = functools.partial(normal, generator=source.seed_generator)
@@ -86,19 +103,26 @@ def copy_state(source, target) -> None:
 def fit_replicated(model, x, strategy, *, epochs, batch_size, name=None, callbacks=()) -> Training:
     """Train a copy of a compiled model under the strategy; the model gets its state at the end.
 
-    With a `name`, a training that was cut off continues from its last epoch, as in `fit_or_load`.
+    With a `name`, a training that was cut off continues from its last epoch, as in `fit_or_load`. Two things do not
+    work, because Keras averages the first batch over the replicas to build the model from it: pairs (x, y), where
+    there are several workers, and batches that do not divide evenly.
 
     Args:
         model: an Autoencoder, VAE or GAN whose training has not begun.
-        x: images (n, ...). The last, partial batch of an epoch is left out.
+        x: array of images (n, ...). The last, partial batch of an epoch is left out.
         strategy: a `tf.distribute.Strategy`.
         epochs, callbacks: as for `keras.Model.fit`.
         batch_size: of all replicas together, a multiple of their number.
         name: of the checkpoint; None for none.
 
     Raises:
-        ValueError: the data do not fit the model, or the batch size does not fit data and replicas.
+        ValueError: the model needs pairs, the data do not fit it, or the batch size does not fit data and replicas.
     """
+    if not isinstance(model, EncoderDecoder | GAN) or isinstance(model, ConditionalGAN) or not hasattr(x, "shape"):
+        raise ValueError(
+            "fit_replicated trains an Autoencoder, VAE or GAN on an array of images: with several workers, Keras "
+            "cannot train on pairs, such as images and labels."
+        )
     replicas = strategy.num_replicas_in_sync
     if batch_size > len(x) or batch_size % replicas:
         raise ValueError(

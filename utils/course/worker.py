@@ -1,8 +1,7 @@
 """Train a small VAE, alone or with other workers: `python -m utils.course.worker FOLDER EPOCHS IMAGES`.
 
-Chapter 11 starts it.
-Which worker it is, and where the others are, is in the environment variable TF_CONFIG. FOLDER has to be the same for
-all of them: the checkpoints are there. In the end each worker leaves its weights in it.
+Chapter 11 starts it. The environment variable TF_CONFIG says which worker it is, and where the others are. FOLDER has
+to be the same for all of them, because the checkpoints are in it. At the end each worker writes its weights there.
 """
 
 import os
