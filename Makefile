@@ -25,9 +25,10 @@ solutions: .venv/ready
 test: lint
 	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env
 
-# Colab's versions, each chapter alone, in quick mode; see tools/alone.py.
+# Colab's versions, each chapter alone, in quick mode, and all records under Colab's Keras; see tools/alone.py.
 test-colab: .venv-colab/ready
 	.venv-colab/bin/python -m tools.alone $(ONLY)
+	.venv-colab/bin/python -m tests.recipes
 
 lint: .venv/ready
 	$(BIN)/ruff check .
