@@ -2,7 +2,19 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: run solutions test lab train bench lint colab site
+# One sentence, before pip searches for a TensorFlow that does not exist.
+define SUPPORTED
+import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else "Python %d.%d does not work: TensorFlow needs 3.10 to 3.13. Name one that you have, such as: make run PYTHON=python3.12" % v)
+endef
+# Prints something if .venv was made with this release of Python, or if there is no such Python to compare with.
+define SAME_PYTHON
+test ! -x $(BIN)/python || test "`$(PYTHON) -c 'import sys; print(sys.version_info[:2])'`" != "`$(BIN)/python -c 'import sys; print(sys.version_info[:2])'`" || echo same
+endef
+# Colab's Python, or the nearest: pyenv's own names for those that are not active do not start.
+COLAB_PYTHON = $(shell for python in python3.13 $(HOME)/.pyenv/versions/3.13.*/bin/python3 \
+	python3.12 $(HOME)/.pyenv/versions/3.12.*/bin/python3; do $$python -c "" 2>/dev/null && echo $$python && break; done)
+
+.PHONY: run solutions test test-colab lab train bench lint colab site
 
 run: .venv/ready
 	COURSE_MODE=standard $(BIN)/python -m tools.execute
@@ -12,6 +24,10 @@ solutions: .venv/ready
 
 test: lint
 	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env
+
+# Colab's versions, each chapter alone, in quick mode; see tools/alone.py.
+test-colab: .venv-colab/ready
+	.venv-colab/bin/python -m tools.alone $(ONLY)
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -35,8 +51,20 @@ site: .venv/ready
 colab: .venv/ready
 	$(BIN)/python -m tools.colab $(REPO) $(REF)
 
-# On a machine with an NVIDIA GPU, the same TensorFlow with the CUDA libraries it needs.
-.venv/ready: requirements.txt
+# On a machine with an NVIDIA GPU, the same TensorFlow with the CUDA libraries it needs. The environment is made anew if
+# PYTHON is another release than the one it was made with.
+.venv/ready: requirements.txt $(if $(shell $(SAME_PYTHON)),,another-python)
+	@$(PYTHON) -c '$(SUPPORTED)'
+	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --requirement requirements.txt $(if $(shell command -v nvidia-smi),"tensorflow[and-cuda]")
 	touch $@
+
+.venv-colab/ready: tools/colab-constraints.txt
+	$(if $(COLAB_PYTHON),,$(error test-colab needs Python 3.13 or 3.12, and neither starts here))
+	rm -rf .venv-colab
+	$(COLAB_PYTHON) -m venv .venv-colab
+	.venv-colab/bin/pip install --quiet --requirement tools/colab-constraints.txt
+	touch $@
+
+.PHONY: another-python

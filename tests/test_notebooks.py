@@ -4,6 +4,7 @@ import ast
 import importlib
 import json
 import re
+import subprocess
 import sys
 
 import nbformat
@@ -138,12 +139,87 @@ def test_the_setup_cell_finds_the_course(place, tmp_path, monkeypatch):
     assert sys.path[0] == str(course)
 
 
-def test_the_setup_cell_says_when_there_is_no_course(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_the_setup_cell_is_short():
+    assert len([line for line in code_cells(CHAPTERS[0])[0].source.splitlines() if line.strip()]) <= 15
+
+
+@pytest.fixture
+def alone(tmp_path, monkeypatch):
+    """Runs the set-up cell as on Colab: stamped, in a folder with nothing of the course near it."""
+    (tmp_path / "alone").mkdir()
+    monkeypatch.chdir(tmp_path / "alone")
+    monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
-    search = re.sub("ADDRESS, REFERENCE = .*", 'ADDRESS, REFERENCE = "", ""', code_cells(CHAPTERS[0])[0].source)
-    with pytest.raises(FileNotFoundError, match="open it inside the course's folder"):
-        exec(search.split("from utils")[0], {})
+    search = code_cells(CHAPTERS[0])[0].source.split("from utils")[0]
+
+    def run(address, reference):
+        stamp = f"ADDRESS, REFERENCE = {address!r}, {reference!r}"
+        exec(re.sub("ADDRESS, REFERENCE = .*", lambda _: stamp, search), {})
+        return (tmp_path / "alone" / "course" / "utils" / "runtime.py").read_text()
+
+    return run
+
+
+@pytest.fixture
+def origin(tmp_path):
+    """A small repository: its address, and a function that commits another content and may tag it."""
+    folder = tmp_path / "origin"
+    (folder / "utils").mkdir(parents=True)
+
+    def git(*arguments):
+        subprocess.run(["git", *arguments], cwd=folder, check=True, capture_output=True)
+
+    def commit(content, tag=None):
+        (folder / "utils" / "runtime.py").write_text(content)
+        git("add", "--all")
+        git("-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "--quiet", "-m", content)
+        if tag:
+            git("tag", tag)
+
+    git("init", "--quiet")
+    commit("one", "v1")
+    return folder.as_uri(), commit
+
+
+def test_an_unstamped_setup_cell_says_what_to_do(alone):
+    with pytest.raises(FileNotFoundError, match="clone it, and open this notebook there"):
+        alone("", "")
+
+
+@pytest.mark.parametrize(("where", "reference"), [("/nowhere", "v1"), ("", "v9")])
+def test_the_setup_cell_says_in_one_sentence_what_git_could_not_fetch(where, reference, alone, origin, capfd):
+    address = origin[0] + where
+    with pytest.raises(FileNotFoundError):
+        alone(address, reference)
+    printed, errors = capfd.readouterr()
+    assert printed.startswith(f"git could not fetch {reference} from {address}: ") and printed.count("\n") == 1
+    assert errors == ""
+
+
+def test_the_setup_cell_follows_what_is_stamped(alone, origin, capfd):
+    address, commit = origin
+    assert alone(address, "v1") == "one"
+    commit("two", "v2")
+    assert alone(address, "v1") == "one"
+    assert alone(address, "HEAD") == "two"  # a stale clone moves on
+    assert alone(address, "v1") == "one"
+    assert alone(address + "/nowhere", "v1") == "one"  # without a network, what is there serves
+    assert "git could not fetch" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("left", ["a folder of the reader's", "an interrupted clone", "an interrupted checkout"])
+def test_the_setup_cell_recovers_and_loses_nothing(left, alone, origin, tmp_path, capfd):
+    folder = tmp_path / "alone" / "course"
+    if left == "an interrupted checkout":
+        alone(origin[0], "v1")
+        (folder / "utils" / "runtime.py").unlink()
+        (folder / ".git" / "index.lock").touch()  # as git leaves it when it is killed
+    else:
+        folder.mkdir()
+        (folder / (".git" if left == "an interrupted clone" else "mine.txt")).write_text("mine")
+    assert alone(origin[0], "v1") == "one"
+    if left == "a folder of the reader's":
+        assert [path.read_text() for path in (tmp_path / "alone").rglob("mine.txt")] == ["mine"]
 
 
 @each(NOTEBOOKS)

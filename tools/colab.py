@@ -35,9 +35,9 @@ def main() -> int:
 
 def stamp(path: Path, address: str, reference: str, repository: str | None) -> None:
     """Stamp one file, as text, so that nothing else in it changes."""
-    chapter = path.relative_to(COURSE) if path.suffix == ".ipynb" else Path("notebooks/00_start_here.ipynb")
     badge = "<!-- colab --><!-- /colab -->"
     if repository:
+        chapter = path.relative_to(COURSE) if path.suffix == ".ipynb" else Path("notebooks/00_start_here.ipynb")
         branch = "main" if reference == "HEAD" else reference
         link = f"https://colab.research.google.com/github/{repository}/blob/{branch}/{chapter.as_posix()}"
         image = "https://colab.research.google.com/assets/colab-badge.svg"

@@ -75,12 +75,12 @@ def process(path: Path, in_place: bool) -> str:
     return results(notebook).get("headline", "")
 
 
-def execute(notebook, folder: Path) -> None:
-    """Run all cells, in place, with a bar over them. Raises what nbclient raises."""
+def execute(notebook, folder: Path, quiet=False) -> None:
+    """Run all cells, in place, with a bar over them unless `quiet`. Raises what nbclient raises."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell in code:
         cell.outputs, cell.execution_count = [], None
-    with tqdm(total=len(code), desc="  cells", unit="cell", position=1, leave=False) as progress:
+    with tqdm(total=len(code), desc="  cells", unit="cell", position=1, leave=False, disable=quiet) as progress:
         nbclient.NotebookClient(
             notebook,
             timeout=None,

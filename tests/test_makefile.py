@@ -1,0 +1,57 @@
+"""The set-up in the Makefile: which Python it takes, and when it makes the environment anew."""
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from utils.course.session import COURSE
+
+if not shutil.which("make"):
+    pytest.skip("needs make", allow_module_level=True)
+
+
+def interpreter(path, release):
+    """A program that says it is another release of Python, whatever code it is given with -c."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    code = f"import sys; sys.version_info = {(*release, 0)}; exec(sys.argv[1])"
+    path.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c '{code}' \"$2\"\n", encoding="utf-8")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def make(tmp_path):
+    folder = tmp_path / "a folder, 폴더"
+    folder.mkdir()
+    for name in ("Makefile", "requirements.txt"):
+        shutil.copy(COURSE / name, folder)
+
+    def make(*arguments):
+        run = subprocess.run(["make", *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=60)
+        return run.returncode, run.stdout, run.stderr
+
+    return folder, make
+
+
+@pytest.mark.parametrize("release", [(3, 8), (3, 9), (3, 14)])
+def test_a_python_without_tensorflow_is_refused_in_one_sentence(release, make, tmp_path):
+    folder, run = make
+    status, printed, errors = run("run", f"PYTHON={interpreter(tmp_path / 'python', release)}")
+    assert status != 0 and printed == ""
+    sentence, *rest = errors.splitlines()
+    assert re.match(rf"Python {release[0]}\.{release[1]} does not work: TensorFlow needs 3.10 to 3.13", sentence)
+    assert "make run PYTHON=" in sentence and all(line.startswith("make: ") for line in rest)
+    assert not (folder / ".venv").exists()
+
+
+@pytest.mark.parametrize(("wanted", "anew"), [((3, 12), False), ((3, 13), True)])
+def test_the_environment_is_made_anew_for_another_python(wanted, anew, make, tmp_path):
+    folder, run = make
+    interpreter(folder / ".venv" / "bin" / "python", (3, 12))
+    (folder / ".venv" / "ready").touch()
+    status, printed, _ = run("--dry-run", ".venv/ready", f"PYTHON={interpreter(tmp_path / 'python', wanted)}")
+    assert status == 0
+    assert ("-m venv .venv" in printed) == anew
