@@ -45,6 +45,8 @@ def check_images(images, shape=None, limits=None, name="images") -> None:
 def check_training_data(x, y, check, steps=None):
     """Call `check(x, y)` on arrays, or on the first batch of a data set; returns x, with that batch still in it.
 
+    For a `tf.data.Dataset` that reshuffles in each iteration, this is one iteration: the training begins with the next.
+
     Raises ValueError where there is nothing to train on, or where a data set never ends.
     """
     if isinstance(x, tf.data.Dataset):

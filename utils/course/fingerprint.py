@@ -12,6 +12,7 @@ import hashlib
 import importlib
 import inspect
 import io
+import json
 import math
 import re
 import textwrap
@@ -135,6 +136,8 @@ def _sources(thing, seen: dict) -> list[str]:
             sources += _sources(base, seen) if base.__module__ == "__main__" else []
     for function in functions:
         sources.append(bare(inspect.getsource(function)))
+        defaults = [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        sources.append(json.dumps([describe(default) for default in defaults]) if defaults else "")
         for name in sorted(_names_read(function.__code__)):
             value = function.__globals__.get(name)
             if inspect.isfunction(value) or inspect.isclass(value):

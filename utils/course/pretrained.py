@@ -34,6 +34,8 @@ class Training:
 def load_pretrained(model, name: str) -> Training:
     """Give a model, compiled or not, the weights that a chapter has left in data/pretrained as NAME.npz.
 
+    The generators are seeded afterwards, as by `fit_or_load`.
+
     Raises:
         ValueError: the file is missing or damaged, or of another network; the message says which and what to do.
     """
@@ -46,6 +48,7 @@ def load_pretrained(model, name: str) -> Training:
             f"{name} cannot be loaded: {error}. Restore it from the repository, or train it anew."
         ) from error
     print(f"{name}: loaded.\n{remarks(name, record)}", end="")
+    keras.utils.set_random_seed(session.seed)
     return training
 
 
