@@ -6,15 +6,15 @@ BIN := .venv/bin
 define SUPPORTED
 import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 13) else "Python %d.%d does not work: TensorFlow needs 3.10 to 3.13. Name one that you have, such as: make run PYTHON=python3.12" % v)
 endef
-# Prints something if .venv was made with this release of Python, or if there is no such Python to compare with.
-define SAME_PYTHON
-test ! -x $(BIN)/python || test "`$(PYTHON) -c 'import sys; print(sys.version_info[:2])'`" != "`$(BIN)/python -c 'import sys; print(sys.version_info[:2])'`" || echo same
+# Says when .venv has to be made anew: its Python does not start, or PYTHON names another release.
+define ANOTHER_PYTHON
+$(BIN)/python -c "" 2>/dev/null && { test "$(origin PYTHON)" = file || test "`$(PYTHON) -c 'import sys; print(sys.version_info[:2])'`" = "`$(BIN)/python -c 'import sys; print(sys.version_info[:2])'`"; } || echo another-python
 endef
 # Colab's Python, or the nearest: pyenv's own names for those that are not active do not start.
 COLAB_PYTHON = $(shell for python in python3.13 $(HOME)/.pyenv/versions/3.13.*/bin/python3 \
 	python3.12 $(HOME)/.pyenv/versions/3.12.*/bin/python3; do $$python -c "" 2>/dev/null && echo $$python && break; done)
 
-.PHONY: run solutions test test-colab lab train bench lint colab site
+.PHONY: run solutions test test-colab lab train bench lint colab site another-python
 
 run: .venv/ready
 	COURSE_MODE=standard $(BIN)/python -m tools.execute
@@ -51,9 +51,8 @@ site: .venv/ready
 colab: .venv/ready
 	$(BIN)/python -m tools.colab $(REPO) $(REF)
 
-# On a machine with an NVIDIA GPU, the same TensorFlow with the CUDA libraries it needs. The environment is made anew if
-# PYTHON is another release than the one it was made with.
-.venv/ready: requirements.txt $(if $(shell $(SAME_PYTHON)),,another-python)
+# On a machine with an NVIDIA GPU, the same TensorFlow with the CUDA libraries it needs.
+.venv/ready: requirements.txt $(shell $(ANOTHER_PYTHON))
 	@$(PYTHON) -c '$(SUPPORTED)'
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
@@ -66,5 +65,3 @@ colab: .venv/ready
 	$(COLAB_PYTHON) -m venv .venv-colab
 	.venv-colab/bin/pip install --quiet --requirement tools/colab-constraints.txt
 	touch $@
-
-.PHONY: another-python

@@ -1,5 +1,6 @@
 """The set-up in the Makefile: which Python it takes, and when it makes the environment anew."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -29,8 +30,12 @@ def make(tmp_path):
     for name in ("Makefile", "requirements.txt"):
         shutil.copy(COURSE / name, folder)
 
+    # Not as a part of the make that runs these tests: with its level and its flags, this one would print more.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "PYTHON"))}
+
     def make(*arguments):
-        run = subprocess.run(["make", *map(str, arguments)], cwd=folder, capture_output=True, text=True, timeout=60)
+        command = ["make", *map(str, arguments)]
+        run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
         return run.returncode, run.stdout, run.stderr
 
     return folder, make
@@ -55,3 +60,11 @@ def test_the_environment_is_made_anew_for_another_python(wanted, anew, make, tmp
     status, printed, _ = run("--dry-run", ".venv/ready", f"PYTHON={interpreter(tmp_path / 'python', wanted)}")
     assert status == 0
     assert ("-m venv .venv" in printed) == anew
+
+
+def test_without_a_word_about_python_the_environment_stays_as_it_is(make):
+    folder, run = make
+    interpreter(folder / ".venv" / "bin" / "python", (3, 12))
+    (folder / ".venv" / "ready").touch()
+    status, printed, _ = run("--dry-run", ".venv/ready")
+    assert status == 0 and "-m venv .venv" not in printed

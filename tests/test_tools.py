@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 import tools
-from tools import colab, execute, gallery, readme
+from tools import alone, colab, execute, gallery, readme
 from utils import runtime
 
 CHAPTERS, NOTEBOOKS = tools.chapters(), tools.notebooks()
@@ -124,6 +124,31 @@ def test_the_example_of_readme_runs(tmp_path, monkeypatch):
     assert keras.models.load_model("vae.keras").sample(3) == pytest.approx(names["vae"].sample(3))
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("print('fine')", ""),
+        ("print('model: no such file. Training it now.')", "model: no such file. Training it now."),
+        ("import sys; print('red', file=sys.stderr)", "stderr: red"),
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_what_goes_wrong_in_a_chapter_alone_is_reported(source, expected, tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, "BUILD", tmp_path / "build")
+    (tmp_path / "01.ipynb").write_text(notebook(source), encoding="utf-8")
+    assert alone.run(tmp_path / "01.ipynb", "offline", "quick", "file:///nowhere", None)[1] == expected
+    assert (tmp_path / "build" / "alone" / "offline" / "01.ipynb").is_file()
+
+
+def test_offline_no_chapter_finds_mnist_and_its_download_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(execute, "BUILD", tmp_path / "build")
+    monkeypatch.setenv("MNIST_PATH", "/nowhere")
+    code = "import os, urllib.request as u\nassert 'MNIST_PATH' not in os.environ\nu.urlopen('https://example.org')"
+    (tmp_path / "01.ipynb").write_text(notebook(code), encoding="utf-8")
+    _, problem = alone.run(tmp_path / "01.ipynb", "offline", "quick", "file:///nowhere", None)
+    assert "Connection refused" in problem
+
+
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     """A copy of README and the notebooks, for stamping."""
@@ -163,6 +188,15 @@ def test_stamping_is_idempotent_and_can_be_changed(copy):
     assert all("someone" not in text and "blob/main/" in text for text in changed.values())
 
 
+def test_a_short_commit_is_stamped_with_all_of_its_digits(copy, tmp_path):
+    for command in (["init"], ["-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "--allow-empty", "-mx"]):
+        subprocess.run(["git", *command, "--quiet"], cwd=tmp_path, check=True)
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True).stdout.strip()
+    for reference, stamped in {commit[:8]: commit, "deadbeef0": "deadbeef0"}.items():
+        text = copy("someone/course", reference)[1]["notebooks/01_autoencoder.ipynb"]
+        assert f'\\"https://github.com/someone/course\\", \\"{stamped}\\"' in text
+
+
 @pytest.mark.parametrize("arguments", [(), ("one", "two", "three"), ("no-slash",), ("a b/c",)])
 def test_an_address_that_is_none_changes_nothing(arguments, copy, capsys):
     before = copy("someone/course")[1]
@@ -174,39 +208,25 @@ def test_an_address_that_is_none_changes_nothing(arguments, copy, capsys):
 def test_a_stamped_notebook_alone_fetches_the_course(copy, tmp_path):
     """As on Colab: one notebook in an empty folder, `google.colab` importable, and nothing of the course near."""
     origin = tmp_path / "origin"
-    tracked = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=runtime.COURSE,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    for name in tracked:
-        if (runtime.COURSE / name).exists():
-            (origin / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(runtime.COURSE / name, origin / name)
-    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    for command in (["init", "--quiet"], ["add", "--all"], [*identity, "commit", "--quiet", "-m", "course"]):
-        subprocess.run(["git", *command], cwd=origin, check=True)
-
+    address, identity = alone.publish(origin), ["-c", "user.name=test", "-c", "user.email=test@localhost"]
     subprocess.run(["git", "tag", "v1"], cwd=origin, check=True)
     (origin / "utils" / "runtime.py").write_text("raise RuntimeError('not the pinned reference')")
     subprocess.run(["git", *identity, "commit", "--quiet", "--all", "-m", "later"], cwd=origin, check=True)
-    files = copy(f"file://{origin}", "v1")[1]
-    alone = tmp_path / "alone"
-    alone.mkdir()
-    (alone / "00_start_here.ipynb").write_text(files["notebooks/00_start_here.ipynb"], encoding="utf-8")
+    files = copy(address, "v1")[1]
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    (folder / "00_start_here.ipynb").write_text(files["notebooks/00_start_here.ipynb"], encoding="utf-8")
     stub = tmp_path / "stub" / "google" / "colab"
     stub.mkdir(parents=True)
     (stub / "__init__.py").touch()
     subprocess.run(
         [sys.executable, "-m", "jupyter", "execute", "--inplace", "00_start_here.ipynb"],
-        cwd=alone,
+        cwd=folder,
         env={**os.environ, "COURSE_MODE": "quick", "PYTHONPATH": str(stub.parents[1])},
         check=True,
         timeout=300,
     )
-    assert (alone / "course" / "utils" / "runtime.py").is_file()
-    executed = nbformat.read(alone / "00_start_here.ipynb", as_version=4)
+    assert (folder / "course" / "utils" / "runtime.py").is_file()
+    executed = nbformat.read(folder / "00_start_here.ipynb", as_version=4)
     assert "mode        quick" in executed.cells[1].outputs[0].text
     assert execute.results(executed)["headline"].startswith("ae16_sse")

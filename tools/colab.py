@@ -8,6 +8,7 @@ Stamping again, with the same or another address, replaces the earlier stamp.
 """
 
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,6 +28,10 @@ def main() -> int:
         print(f"{repository!r} is neither owner/name nor an address such as https://host/owner/name", file=sys.stderr)
         return 2
     address = f"https://github.com/{repository}" if on_github else repository
+    if re.fullmatch(r"[0-9a-f]{7,39}", reference):  # git fetches a commit only by all of its digits
+        command = ["git", "rev-parse", "--verify", "--quiet", f"{reference}^{{commit}}"]
+        found = subprocess.run(command, cwd=COURSE, capture_output=True, text=True).stdout
+        reference = found.strip() or reference
     for path in [*notebooks(), COURSE / "README.md"]:
         stamp(path, address, reference, repository if on_github else None)
     print(f"Stamped {address} at {reference}.")

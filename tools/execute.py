@@ -75,7 +75,7 @@ def process(path: Path, in_place: bool) -> str:
     return results(notebook).get("headline", "")
 
 
-def execute(notebook, folder: Path, quiet=False) -> None:
+def execute(notebook, folder: Path, environment=os.environ, quiet=False) -> None:
     """Run all cells, in place, with a bar over them unless `quiet`. Raises what nbclient raises."""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for cell in code:
@@ -90,7 +90,7 @@ def execute(notebook, folder: Path, quiet=False) -> None:
             coalesce_streams=True,
             record_timing=False,  # timestamps would make every run a change
             on_cell_executed=lambda **_: progress.update(),
-        ).execute()
+        ).execute(env=dict(environment))
 
 
 def results(notebook) -> dict:
