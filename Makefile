@@ -1,6 +1,8 @@
 # Thin names over plain commands; README shows the commands themselves.
 PYTHON ?= python3
 BIN := .venv/bin
+# The list for people; requirements.lock is the same with every version fixed, as CI installs it.
+REQUIREMENTS := requirements.txt
 
 # One sentence, before pip searches for a TensorFlow that does not exist.
 define SUPPORTED
@@ -52,11 +54,12 @@ colab: .venv/ready
 	$(BIN)/python -m tools.colab $(REPO) $(REF)
 
 # On a machine with an NVIDIA GPU, the same TensorFlow with the CUDA libraries it needs.
-.venv/ready: requirements.txt $(shell $(ANOTHER_PYTHON))
+.venv/ready: $(REQUIREMENTS) pyproject.toml $(shell $(ANOTHER_PYTHON))
 	@$(PYTHON) -c '$(SUPPORTED)'
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --requirement requirements.txt $(if $(shell command -v nvidia-smi),"tensorflow[and-cuda]")
+	$(BIN)/pip install --quiet --requirement $(REQUIREMENTS) $(if $(shell command -v nvidia-smi),"tensorflow[and-cuda]")
+	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
 .venv-colab/ready: tools/colab-constraints.txt

@@ -13,11 +13,11 @@ import tensorflow as tf
 from utils.base import state_of
 from utils.course.fingerprint import bare, differences
 from utils.course.pretrained import circumstances
-from utils.course.session import COURSE
+from utils.course.session import DATA
 
 __all__ = ["Checkpoint", "Progress", "shuffled_epochs"]
 
-CHECKPOINTS = COURSE / "data" / "checkpoints"
+CHECKPOINTS = DATA / "checkpoints"
 
 
 @dataclass

@@ -10,11 +10,11 @@ import pandas as pd
 import tensorflow as tf
 from IPython.display import display
 
-from utils.course.session import COURSE, session, write_atomically
+from utils.course.session import DATA, session, write_atomically
 
 __all__ = ["load", "table"]
 
-RESULTS = COURSE / "data" / "results.json"
+RESULTS = DATA / "results.json"
 FIELDS = ("value", "unit", "better", "reference", "source")
 
 

@@ -7,11 +7,11 @@ import keras
 
 from utils.course.fingerprint import describe, describe_code, differences
 from utils.course.pretrained import DAMAGES, circumstances, remarks, same_data
-from utils.course.session import COURSE, session, write_atomically
+from utils.course.session import DATA, session, write_atomically
 
 __all__ = ["study"]
 
-STUDIES = COURSE / "data" / "studies"
+STUDIES = DATA / "studies"
 
 
 def study(name: str, measure, **arguments):
