@@ -18,6 +18,9 @@ __all__ = ["BATCH_SIZE", "EPOCHS", "Judge", "load_judge", "untrained_classifier"
 EPOCHS, BATCH_SIZE = 14, 64
 
 
+LIMITS = (-10, 10)  # the means of a Gaussian decoder may leave [0, 1]; pixels up to 255 are a mistake
+
+
 class Judge:
     """Three questions to a trained classifier (`untrained_classifier`). Images: (n, 28, 28, 1), pixels in [0, 1]."""
 
@@ -27,13 +30,13 @@ class Judge:
 
     def classify(self, images) -> tuple[np.ndarray, np.ndarray]:
         """The class of each image, (n,), and its confidence, the probability that the judge assigns to it, (n,)."""
-        check_images(images, (28, 28, 1), limits=(0, 1))
+        check_images(images, (28, 28, 1), LIMITS)
         probabilities = keras.ops.convert_to_numpy(keras.ops.softmax(predict(self.network, images)[0]))
         return probabilities.argmax(axis=1), probabilities.max(axis=1)
 
     def features(self, images) -> np.ndarray:
         """The inputs of the last layer: (n, 64), not negative."""
-        check_images(images, (28, 28, 1), limits=(0, 1))
+        check_images(images, (28, 28, 1), LIMITS)
         return predict(self.network, images)[1]
 
     def frechet(self, images, reference) -> float:
