@@ -69,12 +69,12 @@ class EncoderDecoder(TwoNetworks):
 
     def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
         """As `keras.Model.fit`; raises ValueError for data that do not fit, FloatingPointError as `StopAtNonFinite`."""
-        x = check_training_data(x, y, self.check_data, kwargs.get("steps_per_epoch"))
+        x = check_training_data(x, y, self.check_data, kwargs.get("steps_per_epoch"), kwargs.get("sample_weight"))
         return super().fit(x, y, *args, callbacks=[StopAtNonFinite(), *(callbacks or [])], **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """As `keras.Model.evaluate`; raises ValueError for data that do not fit."""
-        x = check_training_data(x, y, self.check_data, kwargs.get("steps"))
+        x = check_training_data(x, y, self.check_data, kwargs.get("steps"), kwargs.get("sample_weight"))
         return super().evaluate(x, y, *args, **kwargs)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):

@@ -42,13 +42,15 @@ def check_images(images, shape=None, limits=None, name="images") -> None:
         )
 
 
-def check_training_data(x, y, check, steps=None):
+def check_training_data(x, y, check, steps=None, sample_weight=None):
     """Call `check(x, y)` on arrays, or on the first batch of a data set; returns x, with that batch still in it.
 
     For a `tf.data.Dataset` that reshuffles in each iteration, this is one iteration: the training begins with the next.
 
-    Raises ValueError where there is nothing to train on, or where a data set never ends.
+    Raises ValueError where there is nothing to train on, where a data set never ends, and for weights of images.
     """
+    if sample_weight is not None:  # which Keras would leave out where there is no y
+        raise ValueError("Every image counts the same for this model: call fit without sample_weight.")
     if isinstance(x, tf.data.Dataset):
         if x.cardinality() == tf.data.INFINITE_CARDINALITY and steps is None:
             raise ValueError("This data set repeats without an end: say how long an epoch is with steps_per_epoch=.")

@@ -77,7 +77,7 @@ class Adversaries(TwoNetworks):
         """As `keras.Model.fit`; raises ValueError for data that do not fit, FloatingPointError as `StopAtNonFinite`."""
         if kwargs.get("validation_data") is not None or kwargs.get("validation_split"):
             raise ValueError(NO_VALIDATION)
-        x = check_training_data(x, y, self.check_data, kwargs.get("steps_per_epoch"))
+        x = check_training_data(x, y, self.check_data, kwargs.get("steps_per_epoch"), kwargs.get("sample_weight"))
         return super().fit(x, y, *args, callbacks=[StopAtNonFinite(), *(callbacks or [])], **kwargs)
 
     def evaluate(self, *args, **kwargs):
@@ -170,7 +170,7 @@ class GAN(Adversaries):
         return generator(z, training=training)
 
     def discriminate(self, images, labels):
-        return self.discriminator(images, training=True)
+        return ops.cast(self.discriminator(images, training=True), "float32")
 
     def penalty(self, real, labels):
         """½ γ times the mean squared gradient of the logits with respect to a quarter of the real images."""
@@ -229,7 +229,7 @@ class ConditionalGAN(GAN):
         return generator([z, labels], training=training)
 
     def discriminate(self, images, labels):
-        return self.discriminator([images, labels], training=True)
+        return ops.cast(self.discriminator([images, labels], training=True), "float32")
 
     def sample(self, labels, seed=0) -> np.ndarray:
         """A generated image for each of the labels (n,): z from N(0, 1), by the averaged generator."""
