@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # The list for people; requirements.lock is the same with every version fixed, as CI installs it.
-REQUIREMENTS := requirements.txt
+REQUIREMENTS ?= requirements.txt
 
 # One sentence, before pip searches for a TensorFlow that does not exist.
 define SUPPORTED
@@ -16,7 +16,7 @@ endef
 COLAB_PYTHON = $(shell for python in python3.13 $(HOME)/.pyenv/versions/3.13.*/bin/python3 \
 	python3.12 $(HOME)/.pyenv/versions/3.12.*/bin/python3; do $$python -c "" 2>/dev/null && echo $$python && break; done)
 
-.PHONY: run solutions test test-colab lab train bench lint colab site another-python
+.PHONY: run solutions test test-colab lab train bench lint colab site site-test another-python
 
 run: .venv/ready
 	COURSE_MODE=standard $(BIN)/python -m tools.execute
@@ -27,13 +27,15 @@ solutions: .venv/ready
 test: lint
 	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env
 
-# Colab's versions, each chapter alone, in quick mode; see tools/alone.py.
+# Colab's versions, each chapter alone, in quick mode, and all records under Colab's Keras; see tools/alone.py.
 test-colab: .venv-colab/ready
 	.venv-colab/bin/python -m tools.alone $(ONLY)
+	.venv-colab/bin/python -m tests.recipes
 
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 lab: .venv/ready
 	$(BIN)/jupyter lab notebooks
@@ -49,6 +51,12 @@ bench: .venv/ready
 site: .venv/ready
 	$(BIN)/pip install --quiet "myst-nb>=1.3,<2" "sphinx-book-theme>=1.1,<2" sphinx-mathjax-offline
 	$(BIN)/python -m tools.site
+
+# The site, and JupyterLab with a slider, in Chromium.
+site-test: site
+	$(BIN)/pip install --quiet playwright
+	command -v chromium google-chrome >/dev/null || $(BIN)/playwright install --with-deps chromium
+	$(BIN)/python -m pytest -m browser tests
 
 colab: .venv/ready
 	$(BIN)/python -m tools.colab $(REPO) $(REF)
