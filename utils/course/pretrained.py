@@ -57,9 +57,7 @@ def load_same(model, name: str, recipe: dict, with_snapshots: bool) -> Training 
     try:
         record = _record(name)
         _check(differences(record["recipe"], recipe, same_data(record)))
-        training = _load(model, name, record)
-        if with_snapshots and training.snapshots is None:
-            raise ValueError("the pretrained file has no snapshots")
+        training = _load(model, name, record, with_snapshots)
     except (OSError, ValueError) as error:
         print(f"{name}: {error}. Training it now.")
         return None
@@ -92,7 +90,7 @@ def _check(differing: list[str]) -> None:
         raise ValueError(f"the file was made with another recipe ({', '.join(differing)})")
 
 
-def _load(model, name: str, record: dict) -> Training:
+def _load(model, name: str, record: dict, with_snapshots=False) -> Training:
     payload = (PRETRAINED / f"{name}.npz").read_bytes()
     if record.get("weights_sha256") != hashlib.sha256(payload).hexdigest():
         raise ValueError("the pretrained weights are damaged (their checksum differs)")
@@ -102,6 +100,8 @@ def _load(model, name: str, record: dict) -> Training:
     except Exception as error:  # NumPy promises no type for a damaged file
         raise ValueError(f"the pretrained weights are damaged ({type(error).__name__}: {error})") from error
     snapshots = arrays.pop("snapshots", None)
+    if with_snapshots and snapshots is None:
+        raise ValueError("the pretrained file has no snapshots")
     if [array.shape for array in arrays.values()] != [weight.shape for weight in model.weights]:
         raise ValueError("the pretrained weights have other shapes")
     model.set_weights(list(arrays.values()))
@@ -121,7 +121,8 @@ def save(model, name: str, training: Training) -> bool:
         return True
     arrays = []
     for weight in model.get_weights():
-        half = weight.astype(np.float16) if np.issubdtype(weight.dtype, np.floating) else weight
+        with np.errstate(over="ignore"):  # the next line says it better
+            half = weight.astype(np.float16) if np.issubdtype(weight.dtype, np.floating) else weight
         if not np.isfinite(half).all():
             raise ValueError(f"{name}: a weight is not finite in half precision, so nothing was written.")
         arrays.append(half)
