@@ -2,8 +2,9 @@
 
 import hashlib
 import inspect
+import io
+import itertools
 import json
-import shutil
 from dataclasses import dataclass, field
 
 import keras
@@ -13,7 +14,7 @@ import tensorflow as tf
 from utils.base import state_of
 from utils.course.fingerprint import bare, differences
 from utils.course.pretrained import circumstances
-from utils.course.session import DATA
+from utils.course.session import DATA, write_atomically
 
 __all__ = ["Checkpoint", "Progress", "shuffled_epochs"]
 
@@ -34,10 +35,7 @@ class Progress:
 
 
 class Checkpoint:
-    """All that the next epoch of a training depends on, in data/checkpoints/NAME: the model's state and its progress.
-
-    TensorFlow's `CheckpointManager` writes it. The manager names a checkpoint the latest only when all of it is on
-    disk, so the process may be killed at any moment.
+    """All that the next epoch of a training depends on, in data/checkpoints/NAME.npz: the model's state, its progress.
 
     Args:
         name: of the training.
@@ -47,77 +45,63 @@ class Checkpoint:
     """
 
     def __init__(self, name: str, model, recipe: dict, snapshots: bool = False):
-        self.folder = CHECKPOINTS / name
+        self.path = CHECKPOINTS / f"{name}.npz"
         # Of the package's classes; that of a notebook's class is in the recipe, because its name alone says nothing.
         ours = [kind for kind in type(model).__mro__ if kind.__module__.split(".")[0] == "utils"]
         code = hashlib.sha256("".join(bare(inspect.getsource(kind)) for kind in ours).encode()).hexdigest()
-        self._belongs_to = recipe | {"code of the model": code, "snapshots": snapshots, **circumstances()}
-        self._belongs_to = json.loads(json.dumps(self._belongs_to))
-        self._variables = [variable.value for variable in state_of(model)]
-        self._record = tf.Variable("", dtype=tf.string, trainable=False)
-        self._snapshots = tf.Variable("", dtype=tf.string, trainable=False)
-        self._manager = None
-
-    def _content(self) -> tf.train.Checkpoint:
-        return tf.train.Checkpoint(record=self._record, snapshots=self._snapshots, variables=self._variables)
+        belongs_to = recipe | {"code of the model": code, "snapshots": snapshots, **circumstances()}
+        self._belongs_to = json.loads(json.dumps(belongs_to))
+        self._variables = state_of(model)
 
     def save(self, progress: Progress) -> bool:
-        """Write the state after an epoch; False, and a line that says so, if the folder cannot be written."""
+        """Write the state after an epoch, whole or not at all; False, and a line says so, if that is not possible."""
         record = {"belongs_to": self._belongs_to, "history": progress.history, "seconds": progress.seconds}
-        self._record.assign(json.dumps(record))
-        if progress.snapshots:
-            self._snapshots.assign(tf.io.serialize_tensor(np.stack(progress.snapshots)))
+        arrays = [variable.numpy() for variable in self._variables]
+        buffer = io.BytesIO()
+        np.savez(buffer, *arrays, record=json.dumps(record), snapshots=np.array(progress.snapshots))
         try:
-            # Created here and not before, because the manager reads what is in the folder, which may be damaged.
-            self._manager = self._manager or tf.train.CheckpointManager(self._content(), self.folder, max_to_keep=1)
-            self._manager.save(checkpoint_number=progress.epochs)
-        except (OSError, tf.errors.OpError) as error:
-            print(f"\nNo checkpoint can be written to data/checkpoints ({type(error).__name__}); training goes on.")
+            write_atomically(self.path, buffer.getvalue())
+        except OSError as error:
+            print(f"\nNo checkpoint can be written to data/checkpoints ({error.strerror}); training goes on.")
             return False
         return True
 
     def resume(self, writes: bool = True) -> Progress:
-        """Bring model and optimizers to where the latest checkpoint was written, if there is one.
+        """Bring model and optimizers to where the checkpoint was written, if there is one.
 
         A checkpoint that is damaged or belongs to another training changes nothing; it is set aside under another name,
         and a line says so. With `writes=False` (all workers but one) it is left where it is.
         """
-        name = self.folder.name
-        if not (self.folder / "checkpoint").is_file():  # TensorFlow's note of which one is the latest
+        if not self.path.is_file():
             return Progress()
-        before = [variable.numpy() for variable in self._variables]
+        name = self.path.stem
         try:
             progress = self._read()
-            print(f"{name}: continues after epoch {progress.epochs}, where it was cut off.")
-            return progress
         except Exception as error:  # damaged bytes may raise anything
-            for variable, value in zip(self._variables, before, strict=True):
-                variable.assign(value)
             reason = str(error) if type(error) is ValueError else f"it is damaged ({type(error).__name__})"
             print(f"{name}: a checkpoint of this training cannot be used: {reason}.")
-        if writes:
-            number = 1
-            while (place := self.folder.with_name(f"{name}.aside-{number}")).exists():
-                number += 1
-            print(f"{name}: it is set aside as {self.folder.rename(place).name} in data/checkpoints.")
-        return Progress()
+            if writes:
+                places = (self.path.with_name(f"{name}.aside-{number}.npz") for number in itertools.count(1))
+                aside = self.path.rename(next(place for place in places if not place.exists()))
+                print(f"{name}: it is set aside as {aside.name} in data/checkpoints.")
+            return Progress()
+        print(f"{name}: continues after epoch {progress.epochs}, where it was cut off.")
+        return progress
 
     def _read(self) -> Progress:
-        latest = tf.train.latest_checkpoint(self.folder)
-        if latest is None:
-            raise ValueError("its files are missing")
-        # First what it belongs to: the variables of another model would not even fit.
-        tf.train.Checkpoint(record=self._record).restore(latest).assert_existing_objects_matched().expect_partial()
-        record = json.loads(self._record.numpy())
+        with np.load(self.path, allow_pickle=False) as file:
+            arrays = dict(file)
+        record, snapshots = json.loads(str(arrays.pop("record"))), list(arrays.pop("snapshots"))
         if changed := differences(record["belongs_to"], self._belongs_to):
             raise ValueError(f"it belongs to another training ({', '.join(changed)})")
-        self._content().restore(latest).assert_consumed()
-        snapshots = self._snapshots.numpy()
-        pictures = list(tf.io.parse_tensor(snapshots, tf.uint8).numpy()) if snapshots else []
-        return Progress(record["history"], record["seconds"], pictures)
+        if [array.shape for array in arrays.values()] != [tuple(variable.shape) for variable in self._variables]:
+            raise ValueError("its variables have other shapes")
+        for variable, array in zip(self._variables, arrays.values(), strict=True):
+            variable.assign(array)
+        return Progress(record["history"], record["seconds"], snapshots)
 
     def remove(self) -> None:
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.path.unlink(missing_ok=True)
 
 
 def shuffled_epochs(arrays, batch_size: int, seed: int, first: int, last: int, whole_batches=False) -> tf.data.Dataset:

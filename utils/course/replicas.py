@@ -134,7 +134,8 @@ def fit_replicated(model, x, strategy, *, epochs, batch_size, name=None, callbac
     keras.utils.set_random_seed(session.seed)
     trained = replicated(model, strategy)
     checkpoint = Checkpoint(name, trained, recipe) if name else None
-    progress = checkpoint.resume(writes(strategy)) if checkpoint else Progress()
+    with strategy.scope():
+        progress = checkpoint.resume(writes(strategy)) if checkpoint else Progress()
     after_epoch = AfterEpoch(progress, epochs, name or model.name, None, checkpoint if writes(strategy) else None)
     stream = shuffled_epochs((np.asarray(x),), batch_size, session.seed, progress.epochs, epochs, whole_batches=True)
     trained.fit(
