@@ -262,7 +262,7 @@ def test_damaged_files_are_named_and_the_model_is_trained(damage, written, image
     assert trains(compiled(), images)
     printed = capsys.readouterr().out.splitlines()
     assert any(line.startswith("tiny: ") and "Training it now" in line for line in printed)
-    with pytest.raises(ValueError, match="tiny cannot be loaded: .* Restore it from the repository, or train it anew"):
+    with pytest.raises(ValueError, match=r"tiny cannot be loaded: .* Restore it from the repository, or train it anew"):
         load_pretrained(compiled(), "tiny")
 
 

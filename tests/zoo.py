@@ -1,11 +1,14 @@
 """Every kind of model of the course, small, with something to learn from; and a program that tests run as a process.
 
 `python tests/zoo.py train FOLDER EPOCHS NAME ...` trains under each name, as a notebook does, says so after each epoch,
-and leaves the state in FOLDER/NAME.state.npz; with "devices" or "worker" in place of "train", under a strategy.
+and leaves the state in FOLDER/NAME.state.npz; with "parts" in place of "train" each training is cut off after two
+epochs and continued, with "devices" or "worker" it runs under a strategy.
 `python tests/zoo.py load FOLDER NAME ...` loads saved models by their files alone and writes what they make of the
 inputs beside them.
 """
 
+import contextlib
+import functools
 import sys
 from pathlib import Path
 
@@ -21,7 +24,6 @@ from keras import layers
 from utils.autoencoders import Autoencoder
 from utils.base import state_of
 from utils.course import checkpoints, pretrained, session
-from utils.course.judge import untrained_classifier
 from utils.course.replicas import fit_replicated
 from utils.course.training import cosine, fit_or_load
 from utils.data import DynamicallyBinarized, NoisyPairs, drop_pixels
@@ -42,6 +44,7 @@ from utils.networks import (
 from utils.vae import VAE
 
 
+@functools.cache
 def digits(count=96):
     """Stand-in digits, float32 (count, 28, 28, 1), and their labels."""
     drawn, labels, _ = draw_digits(count, seed=1)
@@ -80,6 +83,25 @@ def dense_vae(**options):
     return with_one_optimizer(VAE(dense_encoder(6, (16,)), dense_decoder(3, (16,)), seed=0, **options))
 
 
+def judge():
+    """A small classifier with all kinds of layers that the judge has, and its optimizer."""
+    classifier = keras.Sequential(
+        [
+            keras.Input((28, 28, 1)),
+            layers.RandomTranslation(0.1, 0.1, fill_mode="constant", seed=2),
+            layers.Conv2D(4, 5, 4, use_bias=False),
+            layers.BatchNormalization(),
+            layers.ReLU(),
+            layers.Flatten(),
+            layers.Dropout(0.3),
+            layers.Dense(10),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    classifier.compile(keras.optimizers.AdamW(cosine(3e-3, 100, 3), use_ema=True), loss, metrics=["accuracy"])
+    return classifier
+
+
 def dense_parts():
     return dense_generator(3, (16,)), dense_discriminator(hidden=(16,))
 
@@ -105,7 +127,7 @@ BUILDERS = {
     "gan": lambda: with_two_optimizers(GAN(*dense_parts(), 3, seed=0)),
     "dcgan": lambda: with_two_optimizers(GAN(*dc_parts(), 3, gradient_penalty=0.1, seed=0)),
     "cgan": lambda: with_two_optimizers(ConditionalGAN(*told_parts(), 3, 10, gradient_penalty=0.1, seed=0)),
-    "judge": untrained_classifier,
+    "judge": judge,
 }
 REPLICATED = [name for name in BUILDERS if name not in ("denoising", "vae_binarized", "cgan", "judge")]  # from images
 
@@ -162,13 +184,28 @@ def leave(folder, name, model, found):
     np.savez(folder / f"{name}.state.npz", *state, history=np.stack(list(found.history.values())), **extra)
 
 
-def train(folder, epochs, *names):
+def train(folder, epochs, *names, callbacks=()):
     start(folder)
     for name in names:
         model = build(name)
         pictures = {"snapshot": lambda model=model: model.sample(4)} if name == "gan" else {}
-        options = lessons(name) | pictures
-        leave(folder, name, model, fit_or_load(model, **options, name=name, epochs=int(epochs), callbacks=[Say()]))
+        options = lessons(name) | pictures | {"name": name, "epochs": int(epochs)}
+        leave(folder, name, model, fit_or_load(model, **options, callbacks=[Say(), *callbacks]))
+
+
+class CutOff(keras.callbacks.Callback):
+    """Stops a training at the start of its third epoch."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+def train_in_two_parts(folder, epochs, *names):
+    for name in names:
+        with contextlib.suppress(KeyboardInterrupt):
+            train(folder, epochs, name, callbacks=[CutOff()])
+        train(folder, epochs, name)
 
 
 def train_replicated(folder, epochs, *names, strategy):
@@ -198,5 +235,11 @@ def load(folder, *names):
 
 
 if __name__ == "__main__":
-    programs = {"train": train, "devices": train_on_two_devices, "worker": train_as_a_worker, "load": load}
+    programs = {
+        "train": train,
+        "parts": train_in_two_parts,
+        "devices": train_on_two_devices,
+        "worker": train_as_a_worker,
+        "load": load,
+    }
     programs[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

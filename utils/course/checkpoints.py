@@ -34,6 +34,10 @@ class Progress:
         return len(next(iter(self.history.values()), ()))
 
 
+class Unfit(Exception):
+    """A checkpoint belongs to another training."""
+
+
 class Checkpoint:
     """All that the next epoch of a training depends on, in data/checkpoints/NAME.npz: the model's state, its progress.
 
@@ -78,7 +82,7 @@ class Checkpoint:
         try:
             progress = self._read()
         except Exception as error:  # damaged bytes may raise anything
-            reason = str(error) if type(error) is ValueError else f"it is damaged ({type(error).__name__})"
+            reason = str(error) if isinstance(error, Unfit) else f"it is damaged ({type(error).__name__})"
             print(f"{name}: a checkpoint of this training cannot be used: {reason}.")
             if writes:
                 places = (self.path.with_name(f"{name}.aside-{number}.npz") for number in itertools.count(1))
@@ -93,9 +97,9 @@ class Checkpoint:
             arrays = dict(file)
         record, snapshots = json.loads(str(arrays.pop("record"))), list(arrays.pop("snapshots"))
         if changed := differences(record["belongs_to"], self._belongs_to):
-            raise ValueError(f"it belongs to another training ({', '.join(changed)})")
+            raise Unfit(f"it belongs to another training ({', '.join(changed)})")
         if [array.shape for array in arrays.values()] != [tuple(variable.shape) for variable in self._variables]:
-            raise ValueError("its variables have other shapes")
+            raise Unfit("its variables have other shapes")
         for variable, array in zip(self._variables, arrays.values(), strict=True):
             variable.assign(array)
         return Progress(record["history"], record["seconds"], snapshots)
