@@ -99,10 +99,10 @@ NO_VALIDATION = (
 class GAN(Adversaries):
     """A generator and a discriminator that are trained against each other (Goodfellow et al. 2014).
 
-    For each batch, `fit(x)` takes one step of each network, computed from the same generated images. It reports
-    the losses `d_loss` and `g_loss`, and `d_real_accuracy` and `d_fake_accuracy`, the shares of real and of generated images
-    that the discriminator classifies correctly. Samples come from a copy of the generator, `averaged_generator`, whose
-    weights are a moving average over the steps (Yazıcı et al. 2019); `call` is this copy.
+    For each batch, `fit(x)` takes one step of each network, computed from the same generated images. It reports the
+    losses `d_loss` and `g_loss`, and `d_real_accuracy` and `d_fake_accuracy`, the shares of real and of generated
+    images that the discriminator classifies correctly. Samples come from a copy of the generator,
+    `averaged_generator`, whose weights are a moving average over the steps (Yazıcı et al. 2019); `call` is this copy.
 
     Args:
         generator: Keras model, (batch, latent_dim) -> (batch, ...).

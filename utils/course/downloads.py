@@ -22,7 +22,8 @@ FILE_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
 SECONDS_TO_ANSWER = 10
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
-CONTENT_SHA256 = "c65580678af93f1ea48c2c0d01d543ec89307c6b8a0eb7ca542d7c18c5f4c681"  # of the arrays, whatever file they come from: see `checksum`
+# Of the arrays, whatever file they come from: see `checksum`.
+CONTENT_SHA256 = "c65580678af93f1ea48c2c0d01d543ec89307c6b8a0eb7ca542d7c18c5f4c681"
 
 
 def find_mnist() -> dict[str, np.ndarray] | None:
@@ -108,7 +109,7 @@ def _read_mnist(payload: bytes) -> dict[str, np.ndarray]:
 
 
 def checksum(arrays: dict[str, np.ndarray]) -> str:
-    """SHA-256 that identifies a data set in MNIST's layout, by its arrays as IDX files, in which MNIST was published."""
+    """SHA-256 that identifies a data set in MNIST's layout, by its arrays as IDX files, as MNIST was published."""
     digests = ""
     for array in (arrays[name] for name in NAMES):
         header = struct.pack(f">{1 + array.ndim}I", 0x0800 + array.ndim, *array.shape)  # 0x08: unsigned bytes

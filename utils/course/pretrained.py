@@ -74,7 +74,7 @@ def _record(name: str) -> dict:
         raise ValueError("there is no pretrained file")
     try:
         record = json.loads(path.read_bytes())
-        record["recipe"]["network"]  # noqa: B018
+        record["recipe"]["network"]
         record["seconds"] = float(record["seconds"])
         record["history"] = {metric: [float(v) for v in values] for metric, values in record["history"].items()}
         if not record["history"] or not all(record["history"].values()):

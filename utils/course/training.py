@@ -163,7 +163,7 @@ def batches(x, y, batch_size, first, last) -> dict:
 
 
 class AfterEpoch(keras.callbacks.Callback):
-    """The last callback of an epoch: keeps its figures and its snapshot, writes the checkpoint, and shows how far it is.
+    """The last callback of an epoch: keeps its figures and its snapshot, writes the checkpoint, shows how far it is.
 
     In a notebook one line of output is updated; elsewhere, a line is printed at the end.
     """
