@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 import zoo
 
-from utils.replicas import writes
+from utils.course.replicas import writes
 
 # Without batch normalization, which sees only its own replica's part of a batch, and without dropout.
-EXACT = ("autoencoder", "convolutional", "denoising", "stacked", "vae", "vae_gaussian", "vae_binarized", "gan")
+NAMES = ("autoencoder", "convolutional", "vae", "vae_gaussian", "gan")
 EPOCHS = 2
 
 
@@ -35,13 +35,13 @@ def finish(*processes):
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("replicas") / "alone"
-    finish(start("train", folder, *zoo.BUILDERS))
+    finish(start("train", folder, *NAMES))
     return folder
 
 
 def state(folder, name):
     with np.load(folder / f"{name}.state.npz") as file:
-        return {key: array.astype(float) for key, array in file.items()}
+        return {key: array.astype(float) for key, array in file.items() if key != "snapshots"}  # of `alone` only
 
 
 def assert_close(folder, other, name, tolerance=1e-5):
@@ -52,8 +52,8 @@ def assert_close(folder, other, name, tolerance=1e-5):
 
 
 def test_two_devices_train_as_one_does(alone, tmp_path):
-    finish(start("devices", tmp_path / "two", *zoo.BUILDERS))
-    for name in EXACT:
+    finish(start("devices", tmp_path / "two", *NAMES))
+    for name in NAMES:
         assert_close(alone, tmp_path / "two", name)
 
 
@@ -65,16 +65,14 @@ def free_port():
 
 def test_two_workers_train_as_one_does(alone, tmp_path):
     cluster = {"worker": [f"localhost:{free_port()}" for _ in range(2)]}
-    names, workers = ("autoencoder", "vae", "gan", "judge"), []  # the last has pairs, labels and metrics
+    names, workers = ("autoencoder", "vae", "gan"), []
     for index in range(2):
         config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
         workers.append(start("worker", tmp_path / str(index), *names, TF_CONFIG=config))
     finish(*workers)
-    for name in names[:3]:
+    for name in names:
         assert_close(tmp_path / "0", tmp_path / "1", name, tolerance=0)
         assert_close(alone, tmp_path / "0", name)
-    histories = [state(tmp_path / str(index), "judge")["history"] for index in range(2)]
-    assert np.array_equal(*histories)
 
 
 class Strategy:

@@ -178,8 +178,8 @@ def start(folder):
 
 
 def leave(folder, name, model, found):
-    """The state of a trained model, and what its training reported."""
-    state = [np.asarray(variable) for variable in state_of(model)]
+    """The state of a trained model, without its generators (`fit_or_load` sets them back), and what it reported."""
+    state = [np.asarray(variable) for variable in state_of(model) if variable.name != "seed_generator_state"]
     extra = {} if found.snapshots is None else {"snapshots": found.snapshots}
     np.savez(folder / f"{name}.state.npz", *state, history=np.stack(list(found.history.values())), **extra)
 

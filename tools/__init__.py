@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import utils  # noqa: F401  # for a console that lacks some letters
+
 COURSE = Path(__file__).resolve().parents[1]
 
 

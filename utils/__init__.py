@@ -5,5 +5,9 @@ needs.
 """
 
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes tell a reader nothing
+for stream in (sys.stdout, sys.stderr):
+    if hasattr(stream, "reconfigure"):  # a console may lack a letter, such as é on a Korean Windows (cp949)
+        stream.reconfigure(errors="replace")
