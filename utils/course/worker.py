@@ -19,6 +19,8 @@ from utils.data import load_mnist
 from utils.networks import dense_decoder, dense_encoder
 from utils.vae import VAE
 
+__all__ = ["vae", "work"]
+
 
 def vae():
     """Twenty latents, one hidden layer of 256 units on each side."""
