@@ -31,7 +31,9 @@ def make(tmp_path):
         shutil.copy(COURSE / name, folder)
 
     # Not as a part of the make that runs these tests: with its level and its flags, this one would print more.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "PYTHON", "REQUIREMENTS"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "PYTHON", "REQUIREMENTS"))
+    }
 
     def make(*arguments):
         command = ["make", *map(str, arguments)]
