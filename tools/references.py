@@ -7,8 +7,6 @@ from utils.gan import GAN
 from utils.networks import tutorial_discriminator, tutorial_generator
 from utils.vae import VAE
 
-__all__ = ["keras_vae", "tutorial_dcgan"]
-
 
 def tutorial_dcgan():
     """The DCGAN of TensorFlow's tutorial (tutorials/generative/dcgan), for batches of 256."""

@@ -7,8 +7,6 @@ from keras import ops
 from utils.base import StopAtNonFinite, TwoNetworks, predict
 from utils.checks import check_images, check_logits, check_training_data
 
-__all__ = ["Autoencoder", "EncoderDecoder", "cross_entropy", "squared_error", "sum_per_image"]
-
 
 def squared_error(targets, reconstructions):
     """Sum over pixels of (x - x̂)², mean over the batch: a scalar, per image.

@@ -3,8 +3,6 @@
 import keras
 import numpy as np
 
-__all__ = ["StopAtNonFinite", "TwoNetworks", "optimizers_of", "predict", "state_of"]
-
 
 class TwoNetworks(keras.Model):
     """A model of two networks: a subclass names them in `networks`, its other constructor arguments in `options`."""

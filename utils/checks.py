@@ -6,8 +6,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["check_images", "check_labels", "check_logits", "check_training_data", "ends_in"]
-
 
 def check_images(images, shape=None, limits=None, name="images") -> None:
     """Check images before a model or a metric takes them.

@@ -14,19 +14,6 @@ from utils.course import downloads
 from utils.course.session import STAND_IN, scaled, session
 from utils.drawn.digits import draw_digits
 
-__all__ = [
-    "Digits",
-    "DynamicallyBinarized",
-    "NoisyPairs",
-    "add_gaussian_noise",
-    "add_salt_and_pepper",
-    "binarize",
-    "drop_pixels",
-    "few_labels",
-    "flat",
-    "load_mnist",
-]
-
 
 @dataclass(frozen=True)
 class Digits:

@@ -9,8 +9,6 @@ from PIL import Image, ImageDraw
 
 from utils.checks import check_images
 
-__all__ = ["explore_attributes", "explore_classes", "explore_plane"]
-
 SIDE = 280  # height of the picture in pixels
 
 

@@ -15,8 +15,6 @@ from utils.autoencoders import sum_per_image
 from utils.base import StopAtNonFinite, TwoNetworks, predict
 from utils.checks import check_images, check_labels, check_logits, check_training_data, ends_in
 
-__all__ = ["GAN", "LOSSES", "AdversarialLoss", "ConditionalGAN", "hinge", "minimax", "non_saturating"]
-
 
 class AdversarialLoss(NamedTuple):
     """Two functions that return scalars, means over the batch; logits have shape (batch, 1)."""

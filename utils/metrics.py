@@ -8,17 +8,6 @@ from sklearn.neighbors import NearestNeighbors
 
 from utils.checks import check_images
 
-__all__ = [
-    "frechet_distance",
-    "mutual_information_gap",
-    "precision_recall",
-    "psnr",
-    "slant",
-    "sse",
-    "ssim",
-    "stroke_width",
-]
-
 BINS = 20  # of mutual_information_gap, as in Locatello et al. 2019
 
 

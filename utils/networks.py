@@ -9,24 +9,6 @@ import math
 import keras
 from keras import layers, ops
 
-__all__ = [
-    "MinibatchStandardDeviation",
-    "conditional_discriminator",
-    "conditional_generator",
-    "convolutional_decoder",
-    "convolutional_encoder",
-    "dcgan_discriminator",
-    "dcgan_generator",
-    "dense_decoder",
-    "dense_discriminator",
-    "dense_encoder",
-    "dense_generator",
-    "downsampling",
-    "tutorial_discriminator",
-    "tutorial_generator",
-    "upsampling",
-]
-
 
 def dense_encoder(latent_dim, hidden=(512, 256), input_shape=(28, 28, 1), activation="relu"):
     """Dense layers from `input_shape` down to a linear code: (batch, *input_shape) -> (batch, latent_dim)."""

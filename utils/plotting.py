@@ -14,25 +14,6 @@ from matplotlib.patches import Circle, Patch
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 
-__all__ = [
-    "PALETTE",
-    "arrows",
-    "bars",
-    "block_diagram",
-    "clouds",
-    "curves",
-    "density",
-    "error_maps",
-    "histograms",
-    "image_grid",
-    "latent_scatter",
-    "lines",
-    "manifold_grid",
-    "point_panels",
-    "reconstructions",
-    "training_curves",
-]
-
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
 # Ten classes need more colors: Tol's "muted" scheme, with black instead of its pale gray.
 CLASS_COLORS = "#332288 #CC6677 #117733 #DDCC77 #AA4499 #882255 #44AA99 #999933 #88CCEE #000000".split()

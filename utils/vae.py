@@ -8,16 +8,6 @@ from keras import layers, ops
 from utils.autoencoders import EncoderDecoder, sum_per_image
 from utils.checks import check_images, check_logits
 
-__all__ = [
-    "VAE",
-    "Sampling",
-    "bernoulli_log_likelihood",
-    "gaussian_log_likelihood",
-    "importance_weighted_log_likelihood",
-    "kl_divergence",
-    "latent_path",
-]
-
 LOG_VAR_LIMIT = 12.0  # standard deviations between e^-6 and e^6, so that no exponential overflows
 
 

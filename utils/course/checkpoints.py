@@ -16,8 +16,6 @@ from utils.course.fingerprint import bare, differences
 from utils.course.pretrained import circumstances
 from utils.course.session import DATA, write_atomically
 
-__all__ = ["Checkpoint", "Progress", "shuffled_epochs"]
-
 CHECKPOINTS = DATA / "checkpoints"
 
 

@@ -14,8 +14,6 @@ import numpy as np
 
 from utils.course.session import COURSE, DATA, write_atomically
 
-__all__ = ["CACHE", "checksum", "find_mnist"]
-
 CACHE = DATA / "mnist.npz"
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 FILE_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"  # of this file, as in keras.datasets

@@ -22,8 +22,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["bare", "describe", "describe_code", "differences"]
-
 UNDECIDED = {"name", "dtype", "data_format", "build_config", "build_input_shape", "module", "registered_name"}
 
 

@@ -13,8 +13,6 @@ from utils.course import results
 from utils.course.training import cosine, load_pretrained, steps_of
 from utils.metrics import frechet_distance
 
-__all__ = ["BATCH_SIZE", "EPOCHS", "Judge", "load_judge", "untrained_classifier"]
-
 EPOCHS, BATCH_SIZE = 14, 64
 
 

@@ -4,8 +4,6 @@ import time
 
 import keras
 
-__all__ = ["Pace"]
-
 
 class Pace(keras.callbacks.Callback):
     """Counts the steps per second of a training, and stops it when it has watched for so many seconds.

@@ -13,8 +13,6 @@ import tensorflow as tf
 from utils.course.fingerprint import describe, differences
 from utils.course.session import DATA, session, write_atomically
 
-__all__ = ["Training", "load_pretrained"]
-
 PRETRAINED = DATA / "pretrained"
 # What reading a damaged record may raise.
 DAMAGES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)

@@ -17,8 +17,6 @@ from utils.course.session import session
 from utils.course.training import AfterEpoch, recipe_of
 from utils.gan import GAN, ConditionalGAN
 
-__all__ = ["copy_state", "fit_replicated", "mirrored", "normal", "replicated", "writes"]
-
 _mirrored: dict[tuple[str, ...], tf.distribute.Strategy] = {}
 
 

@@ -12,8 +12,6 @@ from IPython.display import display
 
 from utils.course.session import DATA, session, write_atomically
 
-__all__ = ["load", "table"]
-
 RESULTS = DATA / "results.json"
 FIELDS = ("value", "unit", "better", "reference", "source")
 

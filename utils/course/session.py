@@ -12,8 +12,6 @@ from pathlib import Path
 from IPython import get_ipython
 from IPython.display import Markdown
 
-__all__ = ["COURSE", "DATA", "MODES", "scaled", "session", "setup", "show_source"]
-
 COURSE = Path(__file__).resolve().parents[2]
 INSTALLED = Path(__file__).resolve().with_name("data")  # where pip puts it; in a clone it lies beside utils
 DATA = INSTALLED if INSTALLED.is_dir() else COURSE / "data"

@@ -9,8 +9,6 @@ from utils.course.fingerprint import describe, describe_code, differences
 from utils.course.pretrained import DAMAGES, circumstances, remarks, same_data
 from utils.course.session import DATA, session, write_atomically
 
-__all__ = ["study"]
-
 STUDIES = DATA / "studies"
 
 

@@ -14,10 +14,9 @@ from utils.base import optimizers_of
 from utils.checks import check_training_data
 from utils.course.checkpoints import Checkpoint, Progress, shuffled_epochs
 from utils.course.fingerprint import describe
-from utils.course.pretrained import Training, figures, load_pretrained, load_same, save
+from utils.course.pretrained import Training, figures, load_same, save
+from utils.course.pretrained import load_pretrained as load_pretrained
 from utils.course.session import session
-
-__all__ = ["cosine", "fit_or_load", "load_pretrained", "steps_of"]
 
 BATCH_SIZE = 32  # where none is given, as in Keras
 

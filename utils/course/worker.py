@@ -19,8 +19,6 @@ from utils.data import load_mnist
 from utils.networks import dense_decoder, dense_encoder
 from utils.vae import VAE
 
-__all__ = ["vae", "work"]
-
 
 def vae():
     """Twenty latents, one hidden layer of 256 units on each side."""
@@ -30,6 +28,7 @@ def vae():
 
 
 def work(folder: Path, epochs: int, images: int) -> None:
+    """Train on the first `images` of MNIST, and leave the weights in the folder."""
     strategy, rank = tf.distribute.get_strategy(), 0
     if "TF_CONFIG" in os.environ:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()  # before TensorFlow computes anything

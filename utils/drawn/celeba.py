@@ -7,8 +7,6 @@ import tensorflow as tf
 
 from utils.drawn.faces import SIZE, Faces
 
-__all__ = ["load_celeba"]
-
 CELEBA_CROP = 148  # pixels of the 178 × 218: the customary square, most of which is face
 CELEBA_URL = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 AGAIN = f"download it again from {CELEBA_URL}."

@@ -6,8 +6,6 @@ the points are moved, and the digit is sheared, rotated, stretched and drawn wit
 
 import numpy as np
 
-__all__ = ["draw_digits"]
-
 SIZE = 28  # pixels, as MNIST
 BOX = 20.0  # MNIST scales every digit into a box of 20 x 20 pixels, then centers its mass
 BLUR = 0.8  # pixels, standard deviation of one dot of ink

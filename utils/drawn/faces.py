@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["FACTORS", "Faces", "draw_faces", "drawn_faces", "render_faces"]
-
 SIZE = 32  # pixels
 
 # Factor -> lowest and highest value.
