@@ -149,7 +149,8 @@ def test_uses_only_public_names(path):
 
 def is_public(module, name):
     """Whether it has no underscore, and is of the package."""
-    origin = getattr(getattr(module, name), "__module__", module.__name__)
+    thing = getattr(module, name)
+    origin = thing.__module__ if callable(thing) else module.__name__
     return not name.startswith("_") and origin.startswith("utils.")
 
 
