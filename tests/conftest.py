@@ -1,5 +1,6 @@
 import os
 
+import keras
 import numpy as np
 import pytest
 
@@ -17,6 +18,16 @@ def fresh_session(monkeypatch, tmp_path):
     monkeypatch.setattr(studies, "STUDIES", tmp_path / "studies")
     monkeypatch.setattr(checkpoints, "CHECKPOINTS", tmp_path / "checkpoints")
     monkeypatch.setattr(downloads, "CACHE", tmp_path / "data" / "mnist.npz")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def without_xla():
+    """Keras compiles with XLA unless it is told not to, for seconds each time: only the tests that ask for it do."""
+    owner = next(kind for kind in keras.Model.__mro__ if "compile" in vars(kind))
+    compile_ = owner.compile
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(owner, "compile", lambda *args, **kwargs: compile_(*args, **{"jit_compile": False} | kwargs))
+        yield
 
 
 @pytest.fixture

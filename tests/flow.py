@@ -122,7 +122,7 @@ class Flow:
         for call in (part for part in ast.walk(node) if isinstance(part, ast.Call)):
             if isinstance(call.func, ast.Name) and call.func.id in self.training and call.args:
                 targets.add(root(call.args[0]))
-            elif isinstance(call.func, ast.Attribute) and isinstance(node, ast.Expr):
+            elif isinstance(call.func, ast.Attribute) and isinstance(node, ast.Expr) and call is node.value:
                 targets.add(root(call.func.value))
         return targets - self.imported - {None}
 

@@ -1,5 +1,6 @@
 """Continue a training that was cut off: checkpoints, and batches that depend on nothing but the seed and the epoch."""
 
+import contextlib
 import hashlib
 import inspect
 import io
@@ -103,7 +104,8 @@ class Checkpoint:
         return Progress(record["history"], record["seconds"], snapshots)
 
     def remove(self) -> None:
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.unlink()
 
 
 def shuffled_epochs(arrays, batch_size: int, seed: int, first: int, last: int, whole_batches=False) -> tf.data.Dataset:
