@@ -271,14 +271,14 @@ def test_damaged_files_are_named_and_the_model_is_trained(damage, written, image
 def test_a_training_is_not_lost_where_its_file_cannot_be_written(images, retraining, capsys):
     pretrained.PRETRAINED.write_text("a file where the folder should be")  # root ignores permission bits
     assert len(train(compiled(), images).history["loss"]) == 2
-    assert "data/pretrained cannot be written" in capsys.readouterr().out
+    assert "pretrained/tiny.npz cannot be written" in capsys.readouterr().out
     assert (checkpoints.CHECKPOINTS / "tiny.npz").is_file()  # so that it need not be repeated
 
 
 def test_a_training_is_not_lost_where_no_checkpoint_can_be_written(images, capsys):
     checkpoints.CHECKPOINTS.write_text("a file where the folder should be")
     assert len(train(compiled(), images).history["loss"]) == 2
-    assert "No checkpoint can be written" in capsys.readouterr().out
+    assert "cannot be written (Not a directory): training goes on without checkpoints" in capsys.readouterr().out
 
 
 def test_weights_that_half_precision_cannot_hold_are_not_written(images, retraining):
@@ -423,13 +423,13 @@ def test_a_study_is_read_where_its_arguments_are_the_same(studied, unmeasured, c
 def test_a_study_with_other_arguments_is_measured_and_says_why(arguments, words, studied, unmeasured, capsys):
     with pytest.raises(Trains):
         study("tiny", errors, **arguments)
-    assert f"the record was made with other arguments ({words}" in capsys.readouterr().out
+    assert f"the file was made with another recipe ({words}" in capsys.readouterr().out
 
 
 def test_a_study_with_another_function_is_measured(studied, capsys):
     with pytest.raises(Trains):
         study("tiny", not_measured, steps=3, rates=(1, 2))
-    assert "its function" in capsys.readouterr().out
+    assert "another recipe (function" in capsys.readouterr().out
 
 
 def count(model):
@@ -462,7 +462,7 @@ def test_quick_mode_neither_reads_nor_writes_a_study(studied):
 def test_a_study_is_not_lost_where_its_folder_cannot_be_written(retraining, capsys):
     studies.STUDIES.write_text("a file where the folder should be")
     assert study("tiny", errors, steps=3, rates=None)["error"][0] == 3.5
-    assert "data/studies cannot be written" in capsys.readouterr().out
+    assert "studies/tiny.json cannot be written" in capsys.readouterr().out
 
 
 def test_what_follows_a_study_does_not_depend_on_whether_it_was_read(studied):

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from utils.base import state_of
 from utils.course.fingerprint import bare, differences
-from utils.course.pretrained import circumstances
-from utils.course.session import DATA, write_atomically
+from utils.course.records import circumstances, written
+from utils.course.session import DATA
 
 CHECKPOINTS = DATA / "checkpoints"
 
@@ -62,12 +62,7 @@ class Checkpoint:
         arrays = [variable.numpy() for variable in self._variables]
         buffer = io.BytesIO()
         np.savez(buffer, *arrays, record=json.dumps(record), snapshots=np.array(progress.snapshots))
-        try:
-            write_atomically(self.path, buffer.getvalue())
-        except OSError as error:
-            print(f"\nNo checkpoint can be written to data/checkpoints ({error.strerror}); training goes on.")
-            return False
-        return True
+        return written(self.path, buffer.getvalue(), "training goes on without checkpoints")
 
     def resume(self, writes: bool = True) -> Progress:
         """Bring model and optimizers to where the checkpoint was written, if there is one.

@@ -79,7 +79,11 @@ def differences(made: dict, asked: dict, same_data=True) -> list[str]:
     found = []
     for key in sorted({*made, *asked}):
         there, here = made.get(key), asked.get(key)
-        if not _same(there, here, same_data):
+        if _same(there, here, same_data):
+            continue
+        if isinstance(there, dict) and isinstance(here, dict) and not {"class", "moments"} & {*there, *here}:
+            found += differences(there, here, same_data)
+        else:
             both = f" {there} there, {here} here"
             found.append(f"{key}{both if len(both) < 120 else ''}")
     return found

@@ -17,18 +17,15 @@ from utils.course.session import session
 from utils.course.training import AfterEpoch, recipe_of
 from utils.gan import GAN, ConditionalGAN
 
-_mirrored: dict[tuple[str, ...], tf.distribute.Strategy] = {}
 
-
+@functools.cache
 def mirrored(*devices: str) -> tf.distribute.Strategy:
     """The `MirroredStrategy` of these devices: the same object each time.
 
     A new object counts its collective operations from the start, as the earlier ones did. So the second model that a
     process trains, under a strategy object of its own, fails: "Shape mismatch in the collective instance".
     """
-    if devices not in _mirrored:
-        _mirrored[devices] = tf.distribute.MirroredStrategy(list(devices))
-    return _mirrored[devices]
+    return tf.distribute.MirroredStrategy(list(devices))
 
 
 def normal(shape, generator):

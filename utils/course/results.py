@@ -10,7 +10,8 @@ import pandas as pd
 import tensorflow as tf
 from IPython.display import display
 
-from utils.course.session import DATA, session, write_atomically
+from utils.course.records import written
+from utils.course.session import DATA, session
 
 RESULTS = DATA / "results.json"
 FIELDS = ("value", "unit", "better", "reference", "source")
@@ -43,10 +44,8 @@ def table(notebook: str, figures: dict[str, tuple], headline: str) -> None:
             "gpus": len(tf.config.list_physical_devices("GPU")),
         }
         everything = load() | {notebook: entries, "environment": environment}
-        try:
-            write_atomically(RESULTS, (json.dumps(everything, indent=1, ensure_ascii=False) + "\n").encode())
-        except OSError as error:
-            print(f"data/results.json cannot be written ({error.strerror}): the figures below are not recorded.")
+        payload = (json.dumps(everything, indent=1, ensure_ascii=False) + "\n").encode()
+        written(RESULTS, payload, "the figures below are not recorded")
     metadata = {
         "headline": f"{headline} {entries[headline]['value']:.4g}",
         "figures": {name: entry["value"] for name, entry in entries.items()},

@@ -5,9 +5,9 @@ import time
 
 import keras
 
-from utils.course.fingerprint import describe, describe_code, differences
-from utils.course.pretrained import DAMAGES, circumstances, remarks, same_data
-from utils.course.session import DATA, session, write_atomically
+from utils.course import records
+from utils.course.fingerprint import describe, describe_code
+from utils.course.session import DATA, session
 
 STUDIES = DATA / "studies"
 
@@ -46,13 +46,8 @@ def study(name: str, measure, **arguments):
     seconds = time.perf_counter() - start
     print(f"{name}: measured in {seconds:.0f} s.")
     if session.mode == "retrain" and session.comparable:
-        record = {"recipe": recipe, "outcome": outcome, "seconds": round(seconds, 1), **circumstances()}
-        try:
-            write_atomically(STUDIES / f"{name}.json", (json.dumps(record, indent=1) + "\n").encode())
-        except OSError as error:
-            print(
-                f"{name}: data/studies cannot be written ({error.strerror}); the figures below are those just measured."
-            )
+        otherwise = "the figures below are those just measured"
+        records.write(STUDIES / f"{name}.json", recipe, seconds, otherwise, outcome=outcome)
     keras.utils.set_random_seed(session.seed)
     return outcome
 
@@ -65,19 +60,8 @@ def _described(value):
 
 
 def _load(name: str, recipe: dict):
-    path = STUDIES / f"{name}.json"
-    if not path.is_file():
-        raise ValueError("there is no record of this study")
-    try:
-        record = json.loads(path.read_bytes())
-        made, outcome, seconds = record["recipe"], record["outcome"], float(record["seconds"])
-        told, same = remarks(name, record), same_data(record)
-        differing = differences(made["arguments"], recipe["arguments"], same)
-        if made["function"] != recipe["function"]:
-            differing.append("its function")
-    except DAMAGES as error:
-        raise ValueError(f"its record is damaged ({type(error).__name__}: {error})") from error
-    if differing:
-        raise ValueError(f"the record was made with other arguments ({', '.join(differing)})")
-    print(f"{name}: loaded, measured in {seconds:.0f} s.\n{told}", end="")
-    return outcome
+    record, told = records.read(STUDIES / f"{name}.json", recipe)
+    if "outcome" not in record:
+        raise ValueError("its record is damaged (there is no outcome)")
+    print(f"{name}: loaded, measured in {record['seconds']:.0f} s.\n{told}", end="")
+    return record["outcome"]
