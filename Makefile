@@ -25,7 +25,7 @@ solutions: .venv/ready
 	COURSE_MODE=standard $(BIN)/python -m tools.execute notebooks/solutions/*.ipynb
 
 test: lint
-	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env
+	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env -p tests.rerun
 
 # Colab's versions, each chapter alone, in quick mode, and all records under Colab's Keras; see tools/alone.py.
 test-colab: .venv-colab/ready

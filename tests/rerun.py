@@ -1,83 +1,60 @@
-"""Plugin of pytest: each notebook is a test, and runs once in quick mode; then cells of a chapter run a second time.
+"""Plugin of pytest beside nbval: after the last cell of a chapter, ten of its cells run a second time.
 
-    python -m pytest -p tests.rerun notebooks
+    python -m pytest --nbval-lax --nbval-current-env -p tests.rerun notebooks
 
-A notebook must run without an error. Of a chapter, ten cells, always the same, run again in a random order: their text
-must be what it was, apart from times, or the error must say which cell to run first.
+Always the same ten, in a random order: their text must be what it was, apart from times, or their error must say which
+cell to run first.
 """
 
-import copy
-import os
 import random
 import re
 
-import nbclient
-import nbformat
 import pytest
-
-from tools.execute import ENCRYPTED
+from nbval.plugin import IPyNbCell, NbCellError
 
 TIMES = 10
 
 
-def pytest_collect_file(file_path, parent):
-    if file_path.suffix == ".ipynb" and file_path.stem[:2].isdigit():
-        return Notebook.from_parent(parent, path=file_path)
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    chapters = {item.parent: [] for item in items if isinstance(item, IPyNbCell)}
+    for item in items:
+        if item.parent in chapters:
+            chapters[item.parent].append(item)
+    for chapter, cells in chapters.items():
+        if chapter.path.parent.name == "notebooks":
+            chosen = random.Random(chapter.path.stem).sample(cells[1:], min(TIMES, len(cells) - 1))
+            place = items.index(cells[-1]) + 1
+            items[place:place] = [Again.of(cell) for cell in chosen]
 
 
-class Notebook(pytest.File):
-    def collect(self):
-        yield Run.from_parent(self, name="runs_and_reruns")
+class Again(IPyNbCell):
+    """A cell that has run before."""
 
-
-class Run(pytest.Item):
-    def runtest(self):
-        notebook = nbformat.read(self.path, as_version=4)
-        code = [number for number, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
-        client = nbclient.NotebookClient(
-            notebook,
-            timeout=None,
-            kernel_name="python3",
-            config=ENCRYPTED,
-            resources={"metadata": {"path": str(self.path.parent)}},
-            coalesce_streams=True,
+    @classmethod
+    def of(cls, first):
+        again = cls.from_parent(
+            first.parent, name=f"{first.name} again", cell_num=first.cell_num, cell=first.cell, options=first.options
         )
-        faults = []
-        with client.setup_kernel(env=dict(os.environ) | {"COURSE_MODE": "quick"}):
-            for number in code:
-                client.execute_cell(notebook.cells[number], number)
-            client.allow_errors = True
-            for number in chosen(code, self.path):
-                again = copy.deepcopy(notebook.cells[number])
-                client.execute_cell(again, number)
-                before, after = text(notebook.cells[number]), text(again)
-                if before != after and "run the cell" not in after:
-                    faults.append(f"{again.source}\n\n--- first\n{before}\n--- again\n{after}")
-        if faults:
-            raise Differs("\n\n".join(faults))
+        again.first = first
+        return again
 
-    def repr_failure(self, info, style=None):
-        if isinstance(info.value, Differs | nbclient.exceptions.CellExecutionError):
-            return str(info.value)
-        return super().repr_failure(info, style)
+    def runtest(self):
+        if self.first.test_outputs is None:
+            pytest.skip("the cell did not run a first time")
+        try:
+            super().runtest()
+        except NbCellError as error:
+            if "run the cell" not in str(error.inner_traceback):
+                raise
+            return
+        before, after = text(self.first.test_outputs), text(self.test_outputs)
+        if before != after:
+            self.raise_cell_error("Its text was another one", f"--- first\n{before}\n--- again\n{after}")
 
 
-class Differs(Exception):
-    """Cells whose text was another one when they ran again."""
-
-
-def chosen(code, path):
-    if path.parent.name == "solutions":
-        return []
-    return random.Random(path.stem).sample(code[1:], min(TIMES, len(code) - 1))
-
-
-def text(cell) -> str:
+def text(outputs) -> str:
     """What a cell printed, without what differs from run to run."""
-    parts = []
-    for output in cell.outputs:
-        shown = output.get("data", {}).get("text/plain", "") + output.get("text", "")
-        shown += f"{output.ename}: {output.evalue}" if output.output_type == "error" else ""
-        parts.append(re.sub(r"0x[0-9a-f]+|\d+(?= m?s\b)", "", shown))
-    whole = "\n".join(parts)
-    return re.sub(r"[\d.,± ]", "", whole) if re.search(r"second", whole) else whole
+    whole = "".join(output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs)
+    whole = re.sub(r"0x[0-9a-f]+|\d+(?= m?s\b)", "", whole)
+    return re.sub(r"[\d.,± ]", "", whole) if "second" in whole else whole
