@@ -92,3 +92,10 @@ def test_the_table_has_measured_beside_reference(shown, capsys):
     session.dataset = "stand-in digits"
     record()
     assert "not comparable" in capsys.readouterr().out and not shown[1][1]["comparable"]
+
+
+def test_a_long_unit_is_shown_in_full(monkeypatch):
+    shown, unit = [], "largest relative difference of a weight after an epoch"
+    monkeypatch.setattr(results, "display", lambda frame, metadata: shown.append(frame.to_html()))
+    results.table("11_scaling", {"difference": (0.5, unit, "lower")}, headline="difference")
+    assert unit in shown[0]

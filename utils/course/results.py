@@ -51,7 +51,8 @@ def table(notebook: str, figures: dict[str, tuple], headline: str) -> None:
         "figures": {name: entry["value"] for name, entry in entries.items()},
         "comparable": session.comparable,
     }
-    display(frame(entries), metadata=metadata)
+    with pd.option_context("display.max_colwidth", None):  # or pandas cuts long units and sources short
+        display(frame(entries), metadata=metadata)
     if not session.comparable:
         print("Quick mode or stand-in digits: not comparable with the references.")
 
