@@ -46,5 +46,5 @@ def test_it_is_the_same_in_every_mode_and_says_how_good_it_is(committed, images,
 
 
 def test_without_its_files_it_says_what_to_do():
-    with pytest.raises(ValueError, match=r"judge cannot be loaded: there is no pretrained file"):
+    with pytest.raises(ValueError, match=r"judge cannot be loaded: there is no judge.json in data/pretrained"):
         judge.load_judge()
