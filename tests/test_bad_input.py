@@ -170,7 +170,7 @@ def test_bad_input_is_answered_with_what_to_do(case, retraining):
 
 def test_an_unknown_mode_in_the_environment(monkeypatch):
     monkeypatch.setenv("COURSE_MODE", "slow")
-    with pytest.raises(ValueError, match="COURSE_MODE is 'slow': choose one of standard, retrain, quick"):
+    with pytest.raises(ValueError, match="mode is 'slow': choose one of standard, retrain, quick, in COURSE_MODE"):
         session.setup()
 
 

@@ -14,9 +14,9 @@ import time
 import keras
 import numpy as np
 
+from tools import judge
 from tools.references import keras_vae, tutorial_dcgan
 from utils.autoencoders import Autoencoder
-from utils.course import judge
 from utils.course.pace import Pace
 from utils.drawn.digits import draw_digits
 from utils.explore import explore_attributes, explore_classes, explore_plane
@@ -86,7 +86,7 @@ MODELS = {
         128,
         None,
     ),
-    "judge": (judge.untrained_classifier, judge.BATCH_SIZE, None),
+    "judge": (judge.compiled_classifier, judge.BATCH_SIZE, None),
     "VAE of keras.io": (keras_vae, 128, None),
     "TensorFlow's DCGAN": (tutorial_dcgan, 256, None),
 }
