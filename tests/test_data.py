@@ -1,7 +1,9 @@
+import hashlib
 import http.server
 import io
 import os
 import pickle
+import socket
 import threading
 
 import numpy as np
@@ -35,6 +37,7 @@ def payload(mnist_arrays):
 def mnist_file(mnist_arrays, payload, monkeypatch):
     """The bytes of such a file, accepted as MNIST."""
     monkeypatch.setattr(downloads, "CONTENT_SHA256", downloads.checksum(mnist_arrays))
+    monkeypatch.setattr(downloads, "FILE_SHA256", hashlib.sha256(payload).hexdigest())
     return payload
 
 
@@ -116,7 +119,7 @@ def test_mnist_path_may_be_relative_to_the_course(mnist_file, tmp_path, monkeypa
 
 def test_missing_mnist_path_is_an_error(monkeypatch):
     monkeypatch.setenv("MNIST_PATH", "nowhere.npz")
-    with pytest.raises(FileNotFoundError, match=r"nowhere.npz"):
+    with pytest.raises(FileNotFoundError, match=r"MNIST_PATH is .*nowhere.npz.*correct it, or unset it"):
         data.load_mnist()
 
 
@@ -167,9 +170,9 @@ def test_failed_download_leaves_nothing_and_the_course_goes_on(fault, server, mn
     session.mode = "quick"
     half = mnist_file[: len(mnist_file) // 2]
     server.answer, server.silent_after, reason = {
-        "cut": ((200, len(mnist_file), half), None, "IncompleteRead"),
+        "cut": ((200, len(mnist_file), half), None, "incomplete"),
         "404": ((404, 0, b""), None, "404"),
-        "garbage": ((200, 4, b"oops"), None, "cannot be read as .npz"),
+        "garbage": ((200, 4, b"oops"), None, "hash does not match"),
         "silent": ((200, len(mnist_file), mnist_file), "nothing", "timed out"),
         "stalled": ((200, len(mnist_file), half), "half", "timed out"),
     }[fault]
@@ -179,7 +182,7 @@ def test_failed_download_leaves_nothing_and_the_course_goes_on(fault, server, mn
     assert first.startswith("MNIST could not be downloaded (") and reason in first and "do not compare" in second
     assert third == "stand-in digits: 2,000 training, 500 validation and 500 test images." and not errors
     assert not downloads.CACHE.parent.exists()
-    assert not session.comparable
+    assert not session.comparable and socket.getdefaulttimeout() is None
 
 
 def test_damaged_cache_is_set_aside_and_replaced(server, mnist_file, capsys):
@@ -249,7 +252,7 @@ def test_any_bytes_as_mnist_are_named_and_left_alone(content, tmp_path, monkeypa
     path = tmp_path / "any.npz"
     path.write_bytes(content)
     monkeypatch.setenv("MNIST_PATH", str(path))
-    with pytest.raises(ValueError, match=r"MNIST_PATH=.*any.npz (cannot be read as .npz|is not MNIST)"):
+    with pytest.raises(ValueError, match=r"MNIST_PATH is .*any.npz', which (cannot be read as .npz|is not MNIST)"):
         data.load_mnist()
     assert path.read_bytes() == content
     assert [found.name for found in tmp_path.iterdir()] == ["any.npz"]

@@ -1,9 +1,11 @@
 """Train the judge (`utils.course.judge`) anew on real MNIST, and record how good it is: `python -m tools.judge`."""
 
+from utils.course.session import session, setup  # first: it keeps TensorFlow's log out of the output
+
+# isort: split
 import keras
 
 from utils.course import judge, results
-from utils.course.session import session, setup
 from utils.course.training import cosine, fit_or_load, steps_of
 from utils.data import load_mnist
 

@@ -4,9 +4,11 @@ import contextlib
 import hashlib
 import io
 import os
-import urllib.request
+import socket
+import tempfile
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from utils.course.records import written
@@ -14,6 +16,7 @@ from utils.course.session import COURSE, DATA
 
 CACHE = DATA / "mnist.npz"
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+FILE_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"  # of this file, as in keras.datasets
 SECONDS_TO_ANSWER = 10  # each time the server is silent
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")
@@ -26,7 +29,10 @@ def find_mnist() -> dict[str, np.ndarray] | None:
     if given := os.environ.get("MNIST_PATH"):
         path = Path(given).expanduser()
         # Notebooks run in their own folder, so a relative path may also start at the course's folder.
-        arrays = _arrays((path if path.is_file() else COURSE / path).read_bytes(), f"MNIST_PATH={given}")
+        path = path if path.is_file() else COURSE / path
+        if not path.is_file():
+            raise FileNotFoundError(f"MNIST_PATH is {given!r}, which is not a file: correct it, or unset it.")
+        arrays = _arrays(path.read_bytes(), f"MNIST_PATH is {given!r}, which")
         print("Found MNIST in the file that MNIST_PATH names.")
         return arrays
     if CACHE.is_file():
@@ -40,8 +46,7 @@ def find_mnist() -> dict[str, np.ndarray] | None:
                 CACHE.replace(CACHE.with_name("mnist.npz.damaged"))
                 print("The file was renamed to mnist.npz.damaged.")
     try:
-        with urllib.request.urlopen(MNIST_URL, timeout=SECONDS_TO_ANSWER) as answer:
-            payload = answer.read()
+        payload = _download()
         arrays = _arrays(payload, "the file")
     except Exception as error:  # whatever is wrong with the network, the course goes on
         print(f"MNIST could not be downloaded ({error}), so this run uses digits drawn by the course:")
@@ -52,6 +57,18 @@ def find_mnist() -> dict[str, np.ndarray] | None:
     return arrays
 
 
+def _download() -> bytes:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(SECONDS_TO_ANSWER)
+    try:
+        # A damaged file stays where get_file has put it, and its progress bar would stay in the notebook.
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+            file = keras.utils.get_file("mnist.npz", MNIST_URL, file_hash=FILE_SHA256, cache_dir=folder)
+            return Path(file).read_bytes()
+    finally:
+        socket.setdefaulttimeout(before)
+
+
 def _arrays(payload: bytes, name: str) -> dict[str, np.ndarray]:
     """The four arrays of an .npz file in Keras's layout; ValueError says what is wrong with it."""
     try:
@@ -60,7 +77,7 @@ def _arrays(payload: bytes, name: str) -> dict[str, np.ndarray]:
     except Exception as error:  # NumPy documents no type for damaged files
         raise ValueError(f"{name} cannot be read as .npz ({type(error).__name__}: {error})") from error
     if checksum(arrays) != CONTENT_SHA256:
-        raise ValueError(f"{name} is not MNIST: its checksum differs")
+        raise ValueError(f"{name} is not MNIST: its checksum differs. Keras's mnist.npz is what the course needs")
     return arrays
 
 
