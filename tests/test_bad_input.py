@@ -146,9 +146,9 @@ TABLE = {
     ),
     "a batch larger than the data": (
         lambda: on_one_device("vae", IMAGES, 64),
-        "batch_size is 64 for 32 examples and 1 replicas together: choose a multiple of 1 that is at most 32",
+        "batch_size is 64: choose a multiple of 1 that is at most 32",
     ),
-    "pairs for replicas": (lambda: on_one_device("cgan", IMAGES, 32), "cannot train on pairs, such as images and la"),
+    "pairs for replicas": (lambda: on_one_device("cgan", IMAGES, 32), "an array of images, not on pairs"),
     "bytes for replicas": (lambda: on_one_device("vae", 255 * IMAGES, 32), "divide by 255"),
     # figures
     "a figure that is none": (lambda: record(value=float("nan")), "figure is nan: only a finite figure"),
