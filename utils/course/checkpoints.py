@@ -17,11 +17,7 @@ CHECKPOINTS = DATA / "checkpoints"
 
 
 class Checkpoint:
-    """The state of a compiled model and the history of its training, in data/checkpoints/NAME.npz.
-
-    It belongs to the training with this `recipe` (JSON), with or without `snapshots`. All workers but one have
-    `writes=False`.
-    """
+    """State of a compiled model and history of its training, in data/checkpoints/NAME.npz; only one worker `writes`."""
 
     def __init__(self, name: str, model, recipe: dict, snapshots=False, writes=True):
         self.path, self._writes, self._variables = CHECKPOINTS / f"{name}.npz", writes, state_of(model)
@@ -32,12 +28,10 @@ class Checkpoint:
 
     def save(self, history: dict, seconds: float, snapshots: list) -> bool:
         """Write the state after an epoch, whole or not at all; False, and a line says so, if that is not possible."""
-        if not self._writes:
-            return True
         record = json.dumps({"belongs_to": self._belongs_to, "history": history, "seconds": seconds})
         arrays, buffer = [variable.numpy() for variable in self._variables], io.BytesIO()
         np.savez(buffer, *arrays, record=record, snapshots=np.array(snapshots))
-        return written(self.path, buffer.getvalue(), "training goes on without checkpoints")
+        return not self._writes or written(self.path, buffer.getvalue(), "training goes on without checkpoints")
 
     def resume(self) -> tuple[dict, float, list]:
         """Bring the model to where it was; return history, seconds and snapshots, which are empty at the start.

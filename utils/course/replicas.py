@@ -14,14 +14,12 @@ from utils.course.session import session
 from utils.course.training import Progress, recipe_of, train
 from utils.gan import GAN, ConditionalGAN
 
+_strategy = functools.cache(tf.distribute.MirroredStrategy)
 
-@functools.cache
+
 def mirrored(*devices: str) -> tf.distribute.Strategy:
-    """The `MirroredStrategy` of these devices: the same object each time.
-
-    With a new one for each model, the second training fails: "Shape mismatch in the collective instance".
-    """
-    return tf.distribute.MirroredStrategy(list(devices))
+    """The `MirroredStrategy` of these devices, always the same object: with a second one, the next training fails."""
+    return _strategy(devices)
 
 
 def normal(shape, generator):
@@ -39,21 +37,18 @@ def normal(shape, generator):
 
 
 def replicated(model, strategy):
-    """A copy of a compiled model of this course, with other weights, that trains under the strategy.
-
-    Losses, or a GAN's gradients, are divided by the number of replicas, because Keras sums gradients over them; and
-    with several workers, what a step reports has an axis to average over.
-    """
+    """A copy of a compiled model of this course, with other weights, that trains under the strategy."""
     copy = type(model).from_config(model.get_config())
     copy.compile_from_config(model.get_compile_config())
     copy.jit_compile = model.jit_compile
     for source in (copy, getattr(copy, "sampling", None)):
         if hasattr(source, "normal"):
             source.normal = functools.partial(normal, generator=source.seed_generator)
+    # Keras sums gradients over the replicas, and averages what several workers report over its first axis.
     replicas, compute_loss, step = strategy.num_replicas_in_sync, copy.compute_loss, copy.train_step
-    if model.optimizer is None:  # a GAN, whose step leaves its losses as they are
+    if isinstance(model, GAN):
         for optimizer in optimizers_of(copy):
-            optimizer.loss_scale_factor = replicas  # `apply` divides by it
+            optimizer.loss_scale_factor = replicas  # `apply` divides gradients by it, and no one multiplies losses
     else:
         copy.compute_loss = lambda *args, **kwargs: compute_loss(*args, **kwargs) / replicas
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -70,15 +65,9 @@ def assign(variables, others) -> None:
 def fit_replicated(model, x, strategy, *, epochs, batch_size, name=None, callbacks=()) -> Training:
     """Train a copy of a compiled model under the strategy; the model gets its state at the end.
 
-    With a `name`, a training that was cut off continues from its last epoch, as in `fit_or_load`.
-
-    Args:
-        model: an Autoencoder, VAE or GAN whose training has not begun.
-        x: array of images (n, ...). The last, partial batch of an epoch is left out.
-        epochs, callbacks: as for `keras.Model.fit`.
-        batch_size: of all replicas together, a multiple of their number.
-
-    Raises ValueError if the model needs pairs, or if the data or the size of the batches do not fit.
+    `x` is an array of images (n, ...); the last, partial batch of an epoch is left out. `batch_size` is that of all
+    replicas together, a multiple of their number. With a `name`, a training that was cut off continues from its last
+    epoch, as in `fit_or_load`. Raises ValueError if the model needs pairs, or if data or batches do not fit.
     """
     if not isinstance(model, EncoderDecoder | GAN) or isinstance(model, ConditionalGAN) or not hasattr(x, "shape"):
         raise ValueError("fit_replicated trains an Autoencoder, VAE or GAN on an array of images, not on pairs.")

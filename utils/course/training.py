@@ -18,8 +18,6 @@ from utils.course.pretrained import Training, figures, load_same, save
 from utils.course.pretrained import load_pretrained as load_pretrained
 from utils.course.session import scaled, session
 
-BATCH_SIZE = 32  # where none is given, as in Keras
-
 
 def cosine(peak: float, steps: int, warmup: int = 300):
     """A learning rate that rises to `peak` within `warmup` steps and falls along a cosine until the last of `steps`."""
@@ -64,16 +62,13 @@ def fit_or_load(
     precision, and FloatingPointError if a loss or a weight is not finite.
     """
     recipe = recipe_of(model, x, y, epochs, batch_size, validation_data is not None, starts_from)
-    training = None
-    if name and session.mode == "standard":
-        training = load_same(model, name, recipe, with_snapshots=snapshot is not None)
+    training = load_same(model, name, recipe, snapshot is not None) if name and session.mode == "standard" else None
     if training is None:
         resumable = name and session.mode != "quick" and not isinstance(x, tf.data.Dataset)
         checkpoint = Checkpoint(name, model, recipe, snapshot is not None) if resumable else None
         progress = Progress(name or model.name, scaled(epochs, 1), checkpoint, snapshot)
         training = train(model, x, y, recipe, progress, callbacks, validation_data)
-        kept = session.mode != "retrain" or not name or save(model, name, training)
-        if checkpoint and kept:
+        if (session.mode != "retrain" or not name or save(model, name, training)) and checkpoint:
             checkpoint.remove()
     keras.utils.set_random_seed(session.seed)
     return training
@@ -130,8 +125,7 @@ def train(model, x, y, recipe, progress, callbacks=(), validation_data=None, who
 def batches(x, y, batch_size, first, last, whole_batches=False) -> dict:
     """The data arguments of `fit` for the epochs `first` to `last` - 1 of a training that may have been cut off.
 
-    The order of arrays depends on the seed and the number of the epoch alone, so that a training that resumes at epoch
-    5 meets the same batches as one that was never cut off. With `whole_batches`, a smaller one at the end is left out.
+    The order of an array depends on the seed and the epoch alone. With `whole_batches`, a smaller last one is left out.
     """
     if isinstance(x, keras.utils.PyDataset):
         x = copy.copy(x)  # the caller's stays at its epoch
@@ -139,7 +133,7 @@ def batches(x, y, batch_size, first, last, whole_batches=False) -> dict:
             x.on_epoch_end()
     if isinstance(x, tf.data.Dataset | keras.utils.PyDataset):
         return {"x": x, "shuffle": False}  # it shuffles by itself, or not at all
-    count, batch_size = len(x), batch_size or BATCH_SIZE
+    count, batch_size = len(x), batch_size or 32  # as in Keras
     with tf.device("CPU"):
         arrays = [np.asarray(array) for array in (x, y) if array is not None]
         tensors = [tf.constant(a, keras.config.floatx() if a.dtype.kind == "f" else None) for a in arrays]
