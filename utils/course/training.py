@@ -20,7 +20,10 @@ from utils.course.session import scaled, session
 
 
 def cosine(peak: float, steps: int, warmup: int = 300):
-    """A learning rate that rises to `peak` within `warmup` steps and falls along a cosine until the last of `steps`."""
+    """A learning rate that rises to `peak` within `warmup` steps, and falls along a cosine until the last of `steps`.
+
+    The slow start keeps the first, random gradients from moving the weights far; the slow end lets training converge.
+    """
     return keras.optimizers.schedules.CosineDecay(
         peak / 10, max(steps - warmup, 1), alpha=0.02, warmup_target=peak, warmup_steps=warmup
     )
