@@ -213,7 +213,7 @@ def test_comments_docstrings_and_white_space_are_no_code():
     ids=["function", "comprehension", "function that is called", "closure", "method"],
 )
 def test_a_value_from_outside_is_refused(source, name):
-    with pytest.raises(ValueError, match=f"reads '{name}' from outside. Make it an argument"):
+    with pytest.raises(ValueError, match=f"reads '{name}' from outside: make it an argument"):
         describe_code(cell(source, RATE=0.5))
 
 

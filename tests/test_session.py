@@ -8,11 +8,11 @@ import keras
 import nbclient
 import nbformat
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from utils.course import session
-from utils.course.session import COURSE, scaled, setup, show_source, write_atomically
+from utils.course.records import written
+from utils.course.session import COURSE, scaled, setup, show_source
 
 
 def run_python(code, folder=COURSE, **environment):
@@ -135,16 +135,16 @@ def test_scaled_picks_by_mode():
     assert found == {"standard": 10, "retrain": 10, "quick": 1}
 
 
-def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
+def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch, capsys):
     path = tmp_path / "folder" / "file"
-    write_atomically(path, b"old")
+    assert written(path, b"old", "it is lost") and not capsys.readouterr().out
 
     def fail(self, target):
-        raise OSError("disk full")
+        raise OSError(28, "disk full")
 
     monkeypatch.setattr(type(path), "replace", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, b"new")
+    assert not written(path, b"new", "it is lost")
+    assert capsys.readouterr().out == "folder/file cannot be written (disk full): it is lost.\n"
     assert path.read_bytes() == b"old"
     assert list(path.parent.iterdir()) == [path]
 

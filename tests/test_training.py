@@ -149,7 +149,7 @@ CHANGES = {
     "targets": (lambda x: trains(compiled(), x, x), "examples"),
     "noise": (lambda x: trains(compiled(), NoisyPairs(x, drop_pixels, 32, 0, rate=0.5), batch_size=None), "examples"),
     "validation": (lambda x: trains(compiled(), x, validation_data=(x, x)), "validation"),
-    "its start": (lambda x: trains(compiled(), x, starts_from=[STARTED]), "starts_from"),
+    "its start": (lambda x: trains(compiled(), x, after=[STARTED]), "starts_from"),
 }
 STARTED = pretrained.Training({}, 0.0, False, {"epochs": 3})
 
@@ -181,7 +181,7 @@ def test_another_noise_is_another_training(other, images):
 
 def test_a_start_that_has_changed_is_another_training(images):
     recipes = [
-        training.recipe_of(compiled(), images, None, 2, 32, starts_from=[pretrained.Training({}, 0.0, True, {"x": x})])
+        training.recipe_of(compiled(), images, None, 2, 32, after=[pretrained.Training({}, 0.0, True, {"x": x})])
         for x in (1, 1, 2)
     ]
     assert recipes[0] == recipes[1] != recipes[2]

@@ -45,28 +45,23 @@ def find_mnist() -> dict[str, np.ndarray] | None:
             with contextlib.suppress(OSError):  # in a folder that cannot be written it stays as it is
                 CACHE.replace(CACHE.with_name("mnist.npz.damaged"))
                 print("The file was renamed to mnist.npz.damaged.")
-    try:
-        payload = _download()
-        arrays = _arrays(payload, "the file")
-    except Exception as error:  # whatever is wrong with the network, the course goes on
-        print(f"MNIST could not be downloaded ({error}), so this run uses digits drawn by the course:")
-        print("do not compare its figures with published ones.")
-        return None
-    if written(CACHE, payload, "the next run downloads MNIST again"):
-        print("Downloaded MNIST and saved it as data/mnist.npz.")
-    return arrays
-
-
-def _download() -> bytes:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(SECONDS_TO_ANSWER)
     try:
         # A damaged file stays where get_file has put it, and its progress bar would stay in the notebook.
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
             file = keras.utils.get_file("mnist.npz", MNIST_URL, file_hash=FILE_SHA256, cache_dir=folder)
-            return Path(file).read_bytes()
+            payload = Path(file).read_bytes()
+        arrays = _arrays(payload, "the file")
+    except Exception as error:  # whatever is wrong with the network, the course goes on
+        print(f"MNIST could not be downloaded ({error}), so this run uses digits drawn by the course:")
+        print("do not compare its figures with published ones.")
+        return None
     finally:
         socket.setdefaulttimeout(before)
+    if written(CACHE, payload, "the next run downloads MNIST again"):
+        print("Downloaded MNIST and saved it as data/mnist.npz.")
+    return arrays
 
 
 def _arrays(payload: bytes, name: str) -> dict[str, np.ndarray]:

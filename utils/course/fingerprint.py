@@ -144,9 +144,7 @@ def _sources(thing, seen: set) -> list[str]:
         if inspect.isfunction(value) or inspect.isclass(value):
             sources += _sources(value, seen)
         elif name in enclosed or not (value is None or inspect.ismodule(value)):
-            raise ValueError(
-                f"{thing.__name__} reads {name!r} from outside. Make it an argument, so that it is recorded."
-            )
+            raise ValueError(f"{thing.__name__} reads {name!r} from outside: make it an argument, to be recorded.")
     return sources
 
 

@@ -1,6 +1,8 @@
 """Records: JSON files that say what decided a training or a study, so that its outcome serves where nothing changed."""
 
+import contextlib
 import json
+import os
 import platform
 from pathlib import Path
 
@@ -8,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from utils.course.fingerprint import differences
-from utils.course.session import session, write_atomically
+from utils.course.session import session
 
 
 def circumstances() -> dict:
@@ -49,9 +51,14 @@ def write(path: Path, recipe: dict, seconds: float, otherwise: str, **content) -
 
 def written(path: Path, payload: bytes, otherwise: str) -> bool:
     """Write a file whole; if that is not possible, nothing, and a line says why and what follows."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        write_atomically(path, payload)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(payload)
+        partial.replace(path)
+        return True
     except OSError as error:
         print(f"{path.parent.name}/{path.name} cannot be written ({error.strerror}): {otherwise}.")
+        with contextlib.suppress(OSError):
+            partial.unlink()
         return False
-    return True

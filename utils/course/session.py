@@ -12,9 +12,8 @@ from IPython import get_ipython
 from IPython.display import Markdown
 
 COURSE = Path(__file__).resolve().parents[2]
-DATA = Path(__file__).resolve().with_name("data")  # where pip puts it
-if not DATA.is_dir():
-    DATA = COURSE / "data"
+INSTALLED = Path(__file__).resolve().with_name("data")  # where pip puts it
+DATA = INSTALLED if INSTALLED.is_dir() else COURSE / "data"
 
 STAND_IN = "stand-in digits"
 MODES = {
@@ -94,17 +93,6 @@ def setup(seed: int = 0, mode: str | None = None, deterministic: bool = False) -
 def scaled(full, quick):
     """The value `full`, or `quick` in quick mode. For hyperparameters that set how long a cell takes."""
     return quick if session.mode == "quick" else full
-
-
-def write_atomically(path: Path, payload: bytes) -> None:
-    """Write a file whole or not at all: a reader, or the next run, never meets half of it."""
-    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(payload)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def show_source(obj) -> Markdown:

@@ -35,17 +35,7 @@ def steps_of(epochs: int, count: int, batch_size: int) -> int:
 
 
 def fit_or_load(
-    model,
-    x,
-    y=None,
-    *,
-    epochs,
-    name=None,
-    batch_size=None,
-    validation_data=None,
-    callbacks=(),
-    snapshot=None,
-    starts_from=(),
+    model, x, y=None, *, epochs, name=None, batch_size=None, validation_data=None, callbacks=(), snapshot=None, after=()
 ) -> Training:
     """Train a compiled model, or load its weights from data/pretrained if the same training wrote them.
 
@@ -59,12 +49,12 @@ def fit_or_load(
         x, y, batch_size, epochs, validation_data, callbacks: as for `keras.Model.fit`.
         name: of the pretrained file, such as "01_deep"; None for a light model.
         snapshot: function that returns images (n, ...) in [0, 1], for the pretrained file to keep after each epoch.
-        starts_from: the `Training`s whose weights this model starts with, where it does not start from random ones.
+        after: the `Training`s whose weights this model starts with, where it does not start from random ones.
 
     Raises ValueError if the data do not fit, the model has been trained already, or a weight overflows in half
     precision, and FloatingPointError if a loss or a weight is not finite.
     """
-    recipe = recipe_of(model, x, y, epochs, batch_size, validation_data is not None, starts_from)
+    recipe = recipe_of(model, x, y, epochs, batch_size, validation_data is not None, after)
     training = load_same(model, name, recipe, snapshot is not None) if name and session.mode == "standard" else None
     if training is None:
         resumable = name and session.mode != "quick" and not isinstance(x, tf.data.Dataset)
@@ -77,7 +67,7 @@ def fit_or_load(
     return training
 
 
-def recipe_of(model, x, y, epochs, batch_size, validated=False, starts_from=()) -> dict:
+def recipe_of(model, x, y, epochs, batch_size, validated=False, after=()) -> dict:
     """Everything that decides the outcome of a training, except the seed and the version of the software."""
     if not model.compiled:
         raise ValueError(f"{model.name} has no optimizer: call compile() first.")
@@ -98,7 +88,7 @@ def recipe_of(model, x, y, epochs, batch_size, validated=False, starts_from=()) 
         "batch_size": batch_size,
         "examples": examples,
         "validation": validated,
-        **({"starts_from": [training.recipe for training in starts_from]} if starts_from else {}),
+        **({"starts_from": [training.recipe for training in after]} if after else {}),
     }
 
 
