@@ -236,3 +236,10 @@ def test_a_class_counts_with_its_values_and_bases():
         for text in (source, source.replace("= 1", "= 2"), source.replace("return x", "return 2"))
     ]
     assert found[0] != found[1] and found[0] != found[2]
+
+
+def test_batches_of_a_notebook_count_with_their_code():
+    source = "class Batches(keras.utils.PyDataset):\n    def __getitem__(self, number):\n        return number"
+    kinds = [cell(text, keras=keras) for text in (source, source, source.replace("return number", "return -number"))]
+    found = [describe(kind()) for kind in kinds]
+    assert found[0] == found[1] != found[2]

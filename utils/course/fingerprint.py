@@ -44,7 +44,8 @@ def describe(thing, layers=None):
         return _moments(np.asarray(thing))
     if isinstance(thing, keras.utils.PyDataset):
         decided = {k: v for k, v in vars(thing).items() if k[0] != "_" and k not in ("epoch", "order")}
-        return {"class": type(thing).__name__, **describe(decided)}
+        own = type(thing).__module__ == "__main__"  # a notebook's own counts with its code
+        return {"class": describe_code(type(thing)) if own else type(thing).__name__, **describe(decided)}
     if inspect.isfunction(thing) or inspect.isclass(thing):
         return describe_code(thing)
     if hasattr(thing, "get_config"):
