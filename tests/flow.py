@@ -24,7 +24,8 @@ class Flow:
         cells = nbformat.read(path, as_version=4).cells
         self.sources = [cell.source for cell in cells if cell.cell_type == "code"]
         self.cells = [ast.parse(TransformerManager().transform_cell(source)).body for source in self.sources]
-        start = [number for number, source in enumerate(self.sources) if re.match(r"[A-Z][A-Z_\d]* = \S", source)]
+        named = re.compile(r"(# @title .*\n)?[A-Z][A-Z_\d]* = \S")
+        start = [number for number, source in enumerate(self.sources) if named.match(source)]
         self.hyperparameters = start[0] if start else None
         everything = [node for cell in self.cells for node in cell]
         self.imported = {
