@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from tools import chapters, notebooks, solutions
+from tools import appendices, chapters, notebooks, solutions
 from utils.course.fingerprint import describe
 from utils.course.judge import untrained_classifier
 from utils.course.session import COURSE, show_source
@@ -33,6 +33,8 @@ def tree(path):
 
 
 def prose(path):
+    if path.suffix == ".md":
+        return path.read_text(encoding="utf-8")
     return "\n\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
 
 
@@ -175,7 +177,7 @@ def test_leads_to_the_chapters_before_and_after_it(path):
     assert re.findall(r"\(([^)]*)\)", last) == [found[0].name for found in neighbors.values() if found]
 
 
-@each(NOTEBOOKS)
+@each([*NOTEBOOKS, *appendices()])
 def test_links_lead_somewhere(path):
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(path)):
         if target.startswith("http"):
@@ -188,11 +190,11 @@ def test_links_lead_somewhere(path):
 
 
 def test_the_map_tells_chapters_that_exist_from_those_in_preparation():
-    start = prose(CHAPTERS[0])
+    start, slides = prose(CHAPTERS[0]), prose(CHAPTERS[0].with_name("appendix_slides.md"))
     exist = {path.stem[:2] for path in CHAPTERS}
     for number, rest in re.findall(r"^\| \[?(\d\d) · (.*)", start, re.MULTILINE):
         assert ("in preparation" in rest) == (number not in exist), number
-    for number, rest in re.findall(r"^\| [^|]* \| \[?(\d\d), (.*)", start, re.MULTILINE):
+    for number, rest in re.findall(r"^\| [^|]* \| \[?(\d\d), (.*)", slides, re.MULTILINE):
         assert ("in preparation" in rest) == (number not in exist), number
 
 

@@ -17,6 +17,11 @@ def solutions() -> list[Path]:
     return sorted((COURSE / "notebooks" / "solutions").glob("[0-9]*.ipynb"))
 
 
+def appendices() -> list[Path]:
+    """The pages of tables that chapter 00 links to."""
+    return sorted((COURSE / "notebooks").glob("appendix_*.md"))
+
+
 def notebooks() -> list[Path]:
     """The chapters, and then their solutions."""
     return chapters() + solutions()

@@ -1,6 +1,6 @@
 """Write what README shows of the run: `python -m tools.readme`.
 
-The figures come from data/results.json, headlines first; the map from slides to sections is that of chapter 00.
+The figures come from data/results.json, headlines first; the map from slides to sections is that of the appendix.
 """
 
 import re
@@ -11,7 +11,7 @@ from tools import COURSE, chapters
 from tools.execute import results as shown
 from utils.course import results
 
-MAP = re.compile(r"^\| slides \|.*?(?=\n\n)", re.DOTALL | re.MULTILINE)
+MAP = re.compile(r"^\| slides \|.*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def updated(text: str) -> str:
@@ -54,8 +54,8 @@ def rows(entries: dict[str, dict]) -> list[str]:
 
 def slides() -> str:
     """The table that leads from the lecture's slides to sections, with links as README needs them."""
-    start = "\n\n".join(cell.source for cell in nbformat.read(chapters()[0], as_version=4).cells)
-    return MAP.search(start)[0].replace("](", "](notebooks/")
+    table = MAP.search((COURSE / "notebooks" / "appendix_slides.md").read_text(encoding="utf-8"))
+    return table[0].strip().replace("](", "](notebooks/")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import sys
 
 from sphinx.cmd.build import main as sphinx
 
-from tools import COURSE, chapters, notebooks, solutions
+from tools import COURSE, appendices, chapters, notebooks, solutions
 
 SOURCE, SITE = COURSE / "build" / "site-source", COURSE / "build" / "site"
 
@@ -59,7 +59,7 @@ def front_page() -> str:
     text, found, _ = readme.partition("## Two commands")
     if not found:
         raise ValueError("README has no section 'Two commands', before which the front page ends.")
-    for caption, paths in {"Chapters": chapters(), "Solutions": solutions()}.items():
+    for caption, paths in {"Chapters": chapters(), "Appendix": appendices(), "Solutions": solutions()}.items():
         pages = "\n".join(path.relative_to(COURSE / "notebooks").with_suffix("").as_posix() for path in paths)
         text += f"\n```{{toctree}}\n:maxdepth: 1\n:caption: {caption}\n\n{pages}\n```\n"
     return text
@@ -68,10 +68,12 @@ def front_page() -> str:
 def main() -> int:
     shutil.rmtree(SOURCE, ignore_errors=True)
     shutil.rmtree(SITE, ignore_errors=True)
-    for path in notebooks():
+    for path in notebooks() + appendices():
         copy = SOURCE / path.relative_to(COURSE / "notebooks")
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, copy)
+        text = path.read_text(encoding="utf-8")
+        copy.write_text(text.replace("](../utils/", "](utils/").replace("](../../utils/", "](../utils/"), encoding="utf-8")
+    shutil.copytree(COURSE / "utils", SOURCE / "utils", ignore=shutil.ignore_patterns("__pycache__", "data"))
     (SOURCE / "_static").mkdir()
     (SOURCE / "_static" / "wide.css").write_text(STYLE, encoding="utf-8")
     (SOURCE / "data").mkdir()
