@@ -118,6 +118,18 @@ def test_frechet_distance_stands_dead_features():
     assert metrics.frechet_distance(features, features) == pytest.approx(0, abs=1e-9)
 
 
+def test_frechet_distances_of_real_images_are_those_of_random_blocks_and_of_unseen_images():
+    random = np.random.default_rng(0)
+    training, validation, test = (
+        random.normal(size=(500, 2)),
+        random.normal(1, size=(100, 2)),
+        random.normal(size=(100, 2)),
+    )
+    ordered = training[np.argsort(training[:, 0])]  # blocks in this order would be far from the test images
+    known, unseen = metrics.frechet_of_real_images(lambda images: images, ordered, validation, test).values()
+    assert 0 < known < 0.2 and unseen == metrics.frechet_distance(validation, test) > 1
+
+
 def test_frechet_distance_needs_enough_images():
     with pytest.raises(ValueError, match="8 vectors do not determine the covariance of 8 features"):
         metrics.frechet_distance(np.zeros((8, 8)), np.zeros((20, 8)))
