@@ -110,7 +110,7 @@ def latent_scatter(codes, labels, title="", axis_names=("$z_1$", "$z_2$")):
     classes = np.unique(labels)
     for label in classes:
         chosen = labels == label
-        axis.scatter(*codes[chosen].T, s=4, alpha=0.5, color=CLASS_COLORS[label], label=str(label), linewidths=0)
+        axis.scatter(*codes[chosen].T, s=7, alpha=0.6, color=CLASS_COLORS[label], label=str(label), linewidths=0)
     centers = np.array([np.median(codes[labels == label], axis=0) for label in classes])
     for label, place in zip(classes, _pushed_apart(centers, 0.05 * np.ptp(codes, axis=0)), strict=True):
         outline = [withStroke(linewidth=3, foreground="white")]
