@@ -40,8 +40,8 @@ class Judge:
     def frechet(self, images, reference) -> float:
         """Fréchet distance between the features of two sets of images: 0 if their means and covariances agree.
 
-        It has no unit: compare it with the distance between training and test images. Give 10,000 images on each side,
-        because fewer make it larger.
+        It has no unit: compare it with `utils.metrics.frechet_of_real_images`. Give 10,000 images on each side, because
+        fewer make it larger.
         """
         return frechet_distance(self.features(images), self.features(reference))
 
@@ -53,8 +53,8 @@ def load_judge() -> Judge:
     """
     classifier = untrained_classifier()
     load_pretrained(classifier, "judge")
-    accuracy, floor = (results.load()["judge"][name]["value"] for name in ("judge_accuracy", "judge_frechet_floor"))
-    print(f"judge: {accuracy:.2f} % of the MNIST test images right; Fréchet floor {floor:.3g}")
+    accuracy = results.load()["judge"]["judge_accuracy"]["value"]
+    print(f"judge: {accuracy:.2f} % of the MNIST test images right")
     return Judge(classifier)
 
 
