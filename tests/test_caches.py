@@ -26,8 +26,8 @@ from utils.drawn import faces
 DATA = COURSE / "data"
 # In a list, the last number stands for all, unless this is set: the test takes three times as long then.
 EVERYTHING = bool(os.environ.get("COURSE_ALL_NUMBERS"))
-# The code does not show that these files do not depend on these numbers.
-UNRELATED = {"01_cross_entropy": {"CODE_SIZES"}}  # its model is in a dictionary beside one of those sizes
+# Names of files -> numbers that they do not depend on, though the code does not show it.
+UNRELATED = {}
 RECORDS = {path.stem for folder in ("pretrained", "studies") for path in (DATA / folder).glob("*.json")}
 
 

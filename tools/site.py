@@ -71,8 +71,8 @@ def main() -> int:
     for path in notebooks() + appendices():
         copy = SOURCE / path.relative_to(COURSE / "notebooks")
         copy.parent.mkdir(parents=True, exist_ok=True)
-        text = path.read_text(encoding="utf-8")
-        copy.write_text(text.replace("](../utils/", "](utils/").replace("](../../utils/", "](../utils/"), encoding="utf-8")
+        text = path.read_text(encoding="utf-8").replace("](../utils/", "](utils/")
+        copy.write_text(text.replace("](../../utils/", "](../utils/"), encoding="utf-8")
     shutil.copytree(COURSE / "utils", SOURCE / "utils", ignore=shutil.ignore_patterns("__pycache__", "data"))
     (SOURCE / "_static").mkdir()
     (SOURCE / "_static" / "wide.css").write_text(STYLE, encoding="utf-8")
