@@ -16,7 +16,7 @@ endef
 COLAB_PYTHON = $(shell for python in python3.13 $(HOME)/.pyenv/versions/3.13.*/bin/python3 \
 	python3.12 $(HOME)/.pyenv/versions/3.12.*/bin/python3; do $$python -c "" 2>/dev/null && echo $$python && break; done)
 
-.PHONY: run solutions test test-colab lab train bench lint colab site site-test another-python
+.PHONY: run solutions test test-solutions test-colab lab train bench lint colab site site-test another-python
 
 run: .venv/ready
 	COURSE_MODE=standard $(BIN)/python -m tools.execute
@@ -25,7 +25,12 @@ solutions: .venv/ready
 	COURSE_MODE=standard $(BIN)/python -m tools.execute notebooks/solutions/*.ipynb
 
 test: lint
-	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env -p tests.rerun
+	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env -p tests.rerun tests notebooks --ignore=notebooks/solutions
+
+# The solutions, and whether all records of data/ still are what the notebooks ask for.
+test-solutions: .venv/ready
+	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env notebooks/solutions
+	$(BIN)/python -m tests.recipes
 
 # Colab's versions, each chapter alone, in quick mode, and all records under Colab's Keras; see tools/alone.py.
 test-colab: .venv-colab/ready

@@ -18,7 +18,8 @@ import types
 import warnings
 from pathlib import Path
 
-os.environ |= {"COURSE_MODE": "standard", "MPLBACKEND": "Agg"}
+if __name__ == "__main__":  # not for the notebooks that the process runs which imports this
+    os.environ |= {"COURSE_MODE": "standard", "MPLBACKEND": "Agg"}
 
 import ast
 

@@ -56,5 +56,5 @@ class Again(IPyNbCell):
 def text(outputs) -> str:
     """What a cell printed, without what differs from run to run."""
     whole = "".join(output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs)
-    whole = re.sub(r"0x[0-9a-f]+|\d+(?= m?s\b)", "", whole)
+    whole = re.sub(r"0x[0-9a-f]+|\d+(?= m?s\b)", "", whole).replace("Overwriting", "Writing")  # by %%writefile
     return re.sub(r"[\d.,± ]", "", whole) if "second" in whole else whole

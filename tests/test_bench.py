@@ -1,13 +1,10 @@
 import sys
 import time
 
-import keras
 import numpy as np
-import pytest
 
 from tools import bench, references
 from utils.autoencoders import Autoencoder
-from utils.course.pace import Pace
 from utils.networks import dense_decoder, dense_encoder
 
 
@@ -47,15 +44,3 @@ def test_references_have_the_published_numbers_of_weights():
     gan = references.tutorial_dcgan()
     assert gan.discriminator.count_params() == 212_865
     assert gan.generator.count_params() == 2_330_944
-
-
-@pytest.mark.parametrize("at_once", [1, 4])
-def test_pace_counts_steps_over_epochs_also_where_one_call_makes_several(at_once):
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse", steps_per_execution=at_once)
-    pace = Pace(seconds=1e9)
-    model.fit(np.zeros((64, 1)), np.zeros((64, 1)), batch_size=8, epochs=2, verbose=0, callbacks=[pace])
-    assert pace.steps == list(range(0, 17, at_once))
-    pace.times = [10.0 + 2.0 * i for i in range(len(pace.steps))]  # two seconds for each call
-    assert pace.steps_per_second == pytest.approx(at_once / 2)
-    assert pace.seconds_to_first_batch == 2.0

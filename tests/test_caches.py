@@ -6,6 +6,7 @@ notice is read off the code (`tests.flow`), and compared with what they asked fo
 """
 
 import ast
+import importlib
 import json
 import os
 import sys
@@ -63,6 +64,7 @@ def asked(monkeypatch):
             return np.zeros((count, *shapes[1:]), np.float32)
         return [np.zeros((count, *shape[1:]), np.float32) for shape in shapes]
 
+    monkeypatch.setenv("COURSE_MODE", "standard")
     random, draw = np.random.default_rng(0), faces.drawn_faces
     digits = {"x_train": (2_000, 28, 28), "y_train": 2_000, "x_test": (200, 28, 28), "y_test": 200}
     arrays = {name: random.integers(0, 256 if name[0] == "x" else 10, shape) for name, shape in digits.items()}
@@ -150,3 +152,9 @@ def test_files_notice_the_numbers_that_they_depend_on_and_no_others(path, asked)
 def statement_at(place, dependences):
     cell, line = place
     return cell, max(start for number, start in dependences if number == cell and start <= line)
+
+
+def test_the_notebooks_that_the_same_process_runs_keep_their_mode(monkeypatch):
+    monkeypatch.delenv("COURSE_MODE", raising=False)
+    importlib.reload(recipes)
+    assert "COURSE_MODE" not in os.environ

@@ -1,10 +1,7 @@
 """A description of a model is the same on every release of Keras, and differs where the course decided differently."""
 
-import functools
 import json
 import linecache
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -148,7 +145,6 @@ def test_values_of_all_kinds_become_json():
         "w": np.array(["b"]),
     }
     assert json.loads(json.dumps(describe(thing))) == describe(thing)
-    assert describe(functools.partial(drop_pixels, rate=0.5)) == ["utils.data.drop_pixels", [], {"rate": 0.5}]
     with pytest.raises(ValueError, match="A Random cannot be described"):
         describe(__import__("random").Random())
 
@@ -217,7 +213,7 @@ def test_comments_docstrings_and_white_space_are_no_code():
     ids=["function", "comprehension", "function that is called", "closure", "method"],
 )
 def test_a_value_from_outside_is_refused(source, name):
-    with pytest.raises(ValueError, match=f"reads '{name}' from outside. Make it an argument"):
+    with pytest.raises(ValueError, match=f"reads '{name}' from outside: make it an argument"):
         describe_code(cell(source, RATE=0.5))
 
 
@@ -242,8 +238,8 @@ def test_a_class_counts_with_its_values_and_bases():
     assert found[0] != found[1] and found[0] != found[2]
 
 
-def test_every_record_fits_what_the_notebooks_ask_for(real_mnist):
-    """Under the release of Keras that is installed; `make test-colab` asks the same under Colab's."""
-    command = [sys.executable, "-m", "tests.recipes"]
-    run = subprocess.run(command, cwd=COURSE, capture_output=True, text=True, timeout=900)
-    assert run.returncode == 0, run.stdout + run.stderr[-2000:]
+def test_batches_of_a_notebook_count_with_their_code():
+    source = "class Batches(keras.utils.PyDataset):\n    def __getitem__(self, number):\n        return number"
+    kinds = [cell(text, keras=keras) for text in (source, source, source.replace("return number", "return -number"))]
+    found = [describe(kind()) for kind in kinds]
+    assert found[0] == found[1] != found[2]

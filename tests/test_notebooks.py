@@ -10,8 +10,8 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 from tools import appendices, chapters, notebooks, solutions
+from tools.judge import compiled_classifier
 from utils.course.fingerprint import describe
-from utils.course.judge import untrained_classifier
 from utils.course.session import COURSE, show_source
 
 CHAPTERS, SOLUTIONS, NOTEBOOKS = chapters(), solutions(), notebooks()
@@ -226,6 +226,6 @@ def test_studies_are_in_use():
 def test_committed_weights_fit_the_code_on_every_release_of_keras():
     """Else the notebooks would train for minutes, where a reader expects them to load."""
     record = json.loads((COURSE / "data" / "pretrained" / "judge.json").read_bytes())
-    judge = untrained_classifier()
+    judge = compiled_classifier()
     assert describe(judge) == record["recipe"]["network"]
     assert describe(judge.optimizer) == record["recipe"]["optimizer"]

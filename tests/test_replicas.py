@@ -5,14 +5,10 @@ import os
 import socket
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import zoo
-
-from utils.course.replicas import writes
 
 # Without batch normalization, which sees only its own replica's part of a batch, and without dropout.
 NAMES = ("autoencoder", "convolutional", "vae", "vae_gaussian", "gan")
@@ -73,26 +69,3 @@ def test_two_workers_train_as_one_does(alone, tmp_path):
     for name in names:
         assert_close(tmp_path / "0", tmp_path / "1", name, tolerance=0)
         assert_close(alone, tmp_path / "0", name)
-
-
-class Strategy:
-    """What `writes` looks at."""
-
-    def __init__(self, task_type, task_id, *jobs):
-        spec = tf.train.ClusterSpec({job: ["localhost:1", "localhost:2"] for job in (task_type, *jobs)})
-        self.cluster_resolver = types.SimpleNamespace(task_type=task_type, task_id=task_id, cluster_spec=lambda: spec)
-
-
-@pytest.mark.parametrize(
-    ("strategy", "expected"),
-    [
-        (None, True),
-        (tf.distribute.get_strategy(), True),
-        (Strategy("worker", 0), True),
-        (Strategy("worker", 1), False),
-        (Strategy("chief", 0, "worker"), True),
-        (Strategy("worker", 0, "chief"), False),
-    ],
-)
-def test_one_worker_writes(strategy, expected):
-    assert writes(strategy) == expected

@@ -1,7 +1,4 @@
-"""The judge: a small, frozen digit classifier. It tells what an image shows and how far two sets of images lie apart.
-
-`python -m tools.judge` trains it anew on the training part of MNIST and records its accuracy.
-"""
+"""The judge: a small, frozen digit classifier, trained by `python -m tools.judge`, that measures generated images."""
 
 import keras
 import numpy as np
@@ -10,11 +7,8 @@ from keras import layers
 from utils.base import predict
 from utils.checks import check_images
 from utils.course import results
-from utils.course.training import cosine, load_pretrained, steps_of
+from utils.course.training import load_pretrained
 from utils.metrics import frechet_distance
-
-EPOCHS, BATCH_SIZE = 14, 64
-
 
 LIMITS = (-10, 10)  # the means of a Gaussian decoder may leave [0, 1]; pixels up to 255 are a mistake
 
@@ -40,17 +34,13 @@ class Judge:
     def frechet(self, images, reference) -> float:
         """Fréchet distance between the features of two sets of images: 0 if their means and covariances agree.
 
-        It has no unit: compare it with `utils.metrics.frechet_of_real_images`. Give 10,000 images on each side, because
-        fewer make it larger.
+        Compare it with `utils.metrics.frechet_of_real_images`. Give 10,000 images on each side: fewer make it larger.
         """
         return frechet_distance(self.features(images), self.features(reference))
 
 
 def load_judge() -> Judge:
-    """The judge of data/pretrained, in every mode, because a measuring instrument is not trained with the models.
-
-    Prints its accuracy. Raises ValueError if the files are missing, damaged, or of another network.
-    """
+    """The judge of data/pretrained, in every mode; prints its accuracy. Raises ValueError as `load_pretrained` does."""
     classifier = untrained_classifier()
     load_pretrained(classifier, "judge")
     accuracy = results.load()["judge"]["judge_accuracy"]["value"]
@@ -59,36 +49,24 @@ def load_judge() -> Judge:
 
 
 def untrained_classifier():
-    """The judge before its training, compiled: three convolutions, two dense layers; images -> logits (batch, 10)."""
+    """The judge before its training: three convolutions, two dense layers; images -> logits (batch, 10)."""
 
     def convolution(filters, size, strides=1):
-        return [
-            layers.Conv2D(filters, size, strides, "same", use_bias=False),
-            layers.BatchNormalization(),
-            layers.ReLU(),
-        ]
+        convolve = layers.Conv2D(filters, size, strides, "same", use_bias=False)
+        return [convolve, layers.BatchNormalization(), layers.ReLU()]
 
-    classifier = keras.Sequential(
-        [
-            keras.Input((28, 28, 1)),
-            layers.RandomRotation(0.04, fill_mode="constant", seed=1),  # of a turn: 14 degrees
-            layers.RandomTranslation(0.1, 0.1, fill_mode="constant", seed=2),
-            layers.RandomZoom(0.1, fill_mode="constant", seed=3),
-            *convolution(32, 5, strides=2),  # (batch, 14, 14, 32)
-            *convolution(64, 3),
-            layers.MaxPool2D(),
-            *convolution(128, 3),  # (batch, 7, 7, 128)
-            layers.Flatten(),
-            layers.Dense(64, "relu", name="features"),
-            layers.Dropout(0.3),
-            layers.Dense(10),
-        ],
-        name="judge",
-    )
-    schedule = cosine(3e-3, steps_of(EPOCHS, 50_000, BATCH_SIZE))
-    classifier.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=0.01, use_ema=True, ema_momentum=0.998),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-    )
-    return classifier
+    stack = [
+        keras.Input((28, 28, 1)),
+        layers.RandomRotation(0.04, fill_mode="constant", seed=1),  # of a turn: 14 degrees
+        layers.RandomTranslation(0.1, 0.1, fill_mode="constant", seed=2),
+        layers.RandomZoom(0.1, fill_mode="constant", seed=3),
+        *convolution(32, 5, strides=2),  # (batch, 14, 14, 32)
+        *convolution(64, 3),
+        layers.MaxPool2D(),
+        *convolution(128, 3),  # (batch, 7, 7, 128)
+        layers.Flatten(),
+        layers.Dense(64, "relu", name="features"),
+        layers.Dropout(0.3),
+        layers.Dense(10),
+    ]
+    return keras.Sequential(stack, name="judge")

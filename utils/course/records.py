@@ -1,6 +1,8 @@
 """Records: JSON files that say what decided a training or a study, so that its outcome serves where nothing changed."""
 
+import contextlib
 import json
+import os
 import platform
 from pathlib import Path
 
@@ -8,10 +10,7 @@ import keras
 import tensorflow as tf
 
 from utils.course.fingerprint import differences
-from utils.course.session import session, write_atomically
-
-# What reading a damaged record may raise.
-DAMAGES = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+from utils.course.session import session
 
 
 def circumstances() -> dict:
@@ -23,43 +22,43 @@ def circumstances() -> dict:
     }
 
 
-def read(path: Path, recipe: dict, whole=True) -> tuple[dict, str]:
-    """A record, and lines with what a reader has to know: whether it was made on other data, or with another seed.
-
-    Raises ValueError if there is none, or it is damaged, or was made with another recipe. Unless it is the `whole`
-    recipe, the record may hold more.
-    """
+def read(path: Path, recipe: dict, whole=True) -> dict:
+    """A record that has this recipe, the `whole` or a part of it, or ValueError; prints if data or seed were others."""
     if not path.is_file():
         raise ValueError(f"there is no {path.name} in data/{path.parent.name}")
     try:
-        record, told = json.loads(path.read_bytes()), ""
-        record["seconds"] = float(record["seconds"])
-        data, here = record["data"], session.dataset_checksum
-        same_data = None in (data["sha256"], here) or data["sha256"] == here
-        if not same_data:
-            told += f"{path.stem}: it was made on {data['source']}; here the data are {session.dataset}.\n"
-        if record["seed"] != session.seed:
-            told += f"{path.stem}: it was made with seed {record['seed']}, not {session.seed}.\n"
+        record = json.loads(path.read_bytes())
+        seed, source, checksum = record["seed"], record["data"]["source"], record["data"]["sha256"]
+        same_data = session.dataset_checksum in (checksum, None) or checksum is None
         made = record["recipe"] if whole else {key: record["recipe"][key] for key in recipe}
         differing = differences(made, recipe, same_data)
-    except DAMAGES as error:
+    except Exception as error:  # a damaged file may hold anything
         raise ValueError(f"its record is damaged ({type(error).__name__}: {error})") from error
     if differing:
         raise ValueError(f"the file was made with another recipe ({', '.join(differing)})")
-    return record, told
+    if not same_data:
+        print(f"{path.stem}: it was made on {source}; here the data are {session.dataset}.")
+    if seed != session.seed:
+        print(f"{path.stem}: it was made with seed {seed}, not {session.seed}.")
+    return record
 
 
 def write(path: Path, recipe: dict, seconds: float, otherwise: str, **content) -> bool:
-    """Write a record; False, and a line that says why and what becomes of the outcome, if that is not possible."""
+    """Write a record, as `written` does."""
     record = {"recipe": recipe, "seconds": round(seconds, 1), **circumstances(), **content}
     return written(path, (json.dumps(record, indent=1) + "\n").encode(), otherwise)
 
 
 def written(path: Path, payload: bytes, otherwise: str) -> bool:
-    """Write a file whole, or not at all; then False, and a line that says why and what follows."""
+    """Write a file whole; if that is not possible, nothing, and a line says why and what follows."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        write_atomically(path, payload)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(payload)
+        partial.replace(path)
+        return True
     except OSError as error:
         print(f"{path.parent.name}/{path.name} cannot be written ({error.strerror}): {otherwise}.")
+        with contextlib.suppress(OSError):
+            partial.unlink()
         return False
-    return True
