@@ -25,7 +25,7 @@ solutions: .venv/ready
 	COURSE_MODE=standard $(BIN)/python -m tools.execute notebooks/solutions/*.ipynb
 
 test: lint
-	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env -p tests.rerun tests notebooks --ignore=notebooks/solutions
+	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env -p tests.rerun notebooks tests --ignore=notebooks/solutions
 
 # The solutions, and whether all records of data/ still are what the notebooks ask for.
 test-solutions: .venv/ready

@@ -52,6 +52,7 @@ fit_or_load(model, np.zeros((8, 28, 28, 1)), epochs=2, name=NAME, callbacks=[min
 def test_what_a_notebook_shows(tmp_path, monkeypatch):
     """Native log lines go to a file, Python's warnings do not, and a learner's own lines stay beside a training's."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setenv("COURSE_MODE", "standard")
     monkeypatch.delenv("PYTEST_CURRENT_TEST")  # with it, ipykernel does not watch file descriptor 2
     cells = [
         "from utils.course.session import setup; setup()",
