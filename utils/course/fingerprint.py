@@ -28,10 +28,8 @@ def describe(thing, layers=None):
     A Keras object becomes its class and the options that differ from their defaults, without weights. Within one,
     `layers` are the numbers that replace names of layers, and options that are None do not count.
     """
-    if isinstance(thing, str) and layers:
-        return layers.get(thing, thing)
     if thing is None or isinstance(thing, bool | int | str):
-        return thing
+        return layers.get(thing, thing) if layers and isinstance(thing, str) else thing
     if isinstance(thing, float | np.generic):
         return float(f"{float(thing):.6g}")  # Keras keeps some options in single precision
     if isinstance(thing, list | tuple | range):

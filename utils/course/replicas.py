@@ -14,12 +14,11 @@ from utils.course.session import session
 from utils.course.training import Progress, recipe_of, train
 from utils.gan import GAN, ConditionalGAN
 
-_strategy = functools.cache(tf.distribute.MirroredStrategy)
 
-
+@functools.cache
 def mirrored(*devices: str) -> tf.distribute.Strategy:
     """The `MirroredStrategy` of these devices, always the same object: with a second one, the next training fails."""
-    return _strategy(devices)
+    return tf.distribute.MirroredStrategy(devices)
 
 
 def normal(shape, generator):

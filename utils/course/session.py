@@ -81,13 +81,11 @@ def setup(seed: int = 0, mode: str | None = None, deterministic: bool = False) -
         tf.config.experimental.enable_op_determinism()
     details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
     gpus = ", ".join(gpu.get("device_name", "GPU") for gpu in details)
-    print(f"Python      {platform.python_version()}")
-    print(f"TensorFlow  {tf.__version__}")
-    print(f"Keras       {keras.__version__}")
-    print("device     ", f"GPU: {gpus}" if gpus else f"CPU, {os.cpu_count()} cores (no GPU found)")
-    print(f"precision   {keras.config.dtype_policy().name}")
-    print(f"mode        {mode}: {MODES[mode]}")
-    print(f"seed        {seed}")
+    device = f"GPU: {gpus}" if gpus else f"CPU, {os.cpu_count()} cores (no GPU found)"
+    versions = {"Python": platform.python_version(), "TensorFlow": tf.__version__, "Keras": keras.__version__}
+    found = {"device": device, "precision": keras.config.dtype_policy().name, "mode": f"{mode}: {MODES[mode]}"}
+    for name, value in {**versions, **found, "seed": seed}.items():
+        print(f"{name:<11} {value}")
 
 
 def scaled(full, quick):

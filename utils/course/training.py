@@ -57,7 +57,7 @@ def fit_or_load(
     recipe = recipe_of(model, x, y, epochs, batch_size, validation_data is not None, after)
     training = load_same(model, name, recipe, snapshot is not None) if name and session.mode == "standard" else None
     if training is None:
-        resumable = name and session.mode != "quick" and not isinstance(x, tf.data.Dataset)
+        resumable = name and session.mode != "quick"
         checkpoint = Checkpoint(name, model, recipe, snapshot is not None) if resumable else None
         progress = Progress(name or model.name, scaled(epochs, 1), checkpoint, snapshot)
         training = train(model, x, y, recipe, progress, callbacks, validation_data)
@@ -75,18 +75,15 @@ def recipe_of(model, x, y, epochs, batch_size, validated=False, after=()) -> dic
         raise ValueError(f"{model.name} has been trained already: run the cell that builds it again.")
     names = ("optimizer", "generator_optimizer", "discriminator_optimizer")
     optimizers = {name: describe(getattr(model, name)) for name in names if getattr(model, name, None) is not None}
-    if isinstance(x, tf.data.Dataset):  # too much to read: its first batch stands for it
-        first = list(keras.tree.flatten(next(iter(x), None)))
-        examples = {"batches": int(x.cardinality()), "first": describe(first)}
-    else:
-        examples = describe(x) if y is None else [describe(x), describe(y)]
+    if isinstance(x, tf.data.Dataset):
+        raise ValueError("A tf.data.Dataset has no description that tells it from another: give arrays or a PyDataset.")
     return {
         "network": describe(model),
         "loss": describe(getattr(model, "adversarial_loss", model.loss)),
         **optimizers,
         "epochs": epochs,
         "batch_size": batch_size,
-        "examples": examples,
+        "examples": describe(x if y is None else [x, y]),
         "validation": validated,
         **({"starts_from": [training.recipe for training in after]} if after else {}),
     }
@@ -124,7 +121,6 @@ def batches(x, y, batch_size, first, last, whole_batches=False) -> dict:
         x = copy.copy(x)  # the caller's stays at its epoch
         for _ in range(first):
             x.on_epoch_end()
-    if isinstance(x, tf.data.Dataset | keras.utils.PyDataset):
         return {"x": x, "shuffle": False}  # it shuffles by itself, or not at all
     count, batch_size = len(x), batch_size or 32  # as in Keras
     with tf.device("CPU"):
