@@ -57,4 +57,6 @@ def text(outputs) -> str:
     """What a cell printed, without what differs from run to run."""
     whole = "".join(output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs)
     whole = re.sub(r"0x[0-9a-f]+|\d+(?= m?s\b)", "", whole).replace("Overwriting", "Writing")  # by %%writefile
+    if "Param #" in whole:  # Keras numbers the layers of all models in turn
+        whole = re.sub(r"_\d+| ", "", whole)
     return re.sub(r"[\d.,± ]", "", whole) if "second" in whole else whole
