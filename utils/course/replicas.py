@@ -14,11 +14,12 @@ from utils.course.session import session
 from utils.course.training import Progress, recipe_of, train
 from utils.gan import GAN, ConditionalGAN
 
+_strategy = functools.cache(tf.distribute.MirroredStrategy)
 
-@functools.cache
+
 def mirrored(*devices: str) -> tf.distribute.Strategy:
     """The `MirroredStrategy` of these devices, always the same object: with a second one, the next training fails."""
-    return tf.distribute.MirroredStrategy(devices)
+    return _strategy(devices)
 
 
 def normal(shape, generator):
