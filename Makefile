@@ -1,6 +1,8 @@
 # Thin names over plain commands; README shows the commands themselves.
 PYTHON ?= python3
 BIN := .venv/bin
+# The list for people; requirements.lock is the same with every version fixed, as CI installs it.
+REQUIREMENTS ?= requirements.txt
 
 # One sentence, before pip searches for a TensorFlow that does not exist.
 define SUPPORTED
@@ -14,7 +16,7 @@ endef
 COLAB_PYTHON = $(shell for python in python3.13 $(HOME)/.pyenv/versions/3.13.*/bin/python3 \
 	python3.12 $(HOME)/.pyenv/versions/3.12.*/bin/python3; do $$python -c "" 2>/dev/null && echo $$python && break; done)
 
-.PHONY: run solutions test test-colab lab train bench lint colab site another-python
+.PHONY: run solutions test test-solutions test-colab lab train bench lint colab site site-test another-python
 
 run: .venv/ready
 	COURSE_MODE=standard $(BIN)/python -m tools.execute
@@ -23,7 +25,12 @@ solutions: .venv/ready
 	COURSE_MODE=standard $(BIN)/python -m tools.execute notebooks/solutions/*.ipynb
 
 test: lint
-	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env
+	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env -p tests.rerun notebooks tests --ignore=notebooks/solutions
+
+# The solutions, and whether all records of data/ still are what the notebooks ask for.
+test-solutions: .venv/ready
+	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env notebooks/solutions
+	$(BIN)/python -m tests.recipes
 
 # Colab's versions, each chapter alone, in quick mode, and all records under Colab's Keras; see tools/alone.py.
 test-colab: .venv-colab/ready
@@ -33,6 +40,7 @@ test-colab: .venv-colab/ready
 lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 lab: .venv/ready
 	$(BIN)/jupyter lab notebooks
@@ -49,15 +57,22 @@ site: .venv/ready
 	$(BIN)/pip install --quiet "myst-nb>=1.3,<2" "sphinx-book-theme>=1.1,<2" sphinx-mathjax-offline
 	$(BIN)/python -m tools.site
 
+# The site, and JupyterLab with a slider, in Chromium.
+site-test: site
+	$(BIN)/pip install --quiet playwright
+	command -v chromium google-chrome >/dev/null || $(BIN)/playwright install --with-deps chromium
+	$(BIN)/python -m pytest -m browser tests
+
 colab: .venv/ready
 	$(BIN)/python -m tools.colab $(REPO) $(REF)
 
 # On a machine with an NVIDIA GPU, the same TensorFlow with the CUDA libraries it needs.
-.venv/ready: requirements.txt $(shell $(ANOTHER_PYTHON))
+.venv/ready: $(REQUIREMENTS) pyproject.toml $(shell $(ANOTHER_PYTHON))
 	@$(PYTHON) -c '$(SUPPORTED)'
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --requirement requirements.txt $(if $(shell command -v nvidia-smi),"tensorflow[and-cuda]")
+	$(BIN)/pip install --quiet --requirement $(REQUIREMENTS) $(if $(shell command -v nvidia-smi),"tensorflow[and-cuda]")
+	$(BIN)/pip install --quiet --no-deps --editable .
 	touch $@
 
 .venv-colab/ready: tools/colab-constraints.txt

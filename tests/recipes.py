@@ -1,60 +1,65 @@
-"""Ask for each record of data/pretrained as the chapters do, on this release of Keras, and say which do not fit.
+"""Ask for each record of data/ as the notebooks do, on this release of Keras, and say which do not fit.
 
-    python -m tests.recipes
+    python -m tests.recipes [notebook ...]
 
-The cells of all chapters run in standard mode with the work left out: `fit` and `evaluate` return 1, `predict` returns
-0.5, and scikit-learn's models refuse. A cell that cannot go on with these is skipped; a record that no cell asked for
-counts as one that does not fit. It needs real MNIST, as the lengths of some trainings follow from the number of images.
+Of the chapters and solutions, those statements run that lead to a training or a study (`tests.flow`), in standard mode
+and with the trainings left out. A record that no notebook asked for counts as one that does not fit. It needs real
+MNIST, as recipes hold moments of the images.
 """
 
 import contextlib
+import functools
 import io
+import json
+import linecache
 import os
 import sys
+import types
 import warnings
-from types import SimpleNamespace
+from pathlib import Path
 
-os.environ |= {"COURSE_MODE": "standard", "MPLBACKEND": "Agg"}
+if __name__ == "__main__":  # not for the notebooks that the process runs which imports this
+    os.environ |= {"COURSE_MODE": "standard", "MPLBACKEND": "Agg"}
+
+import ast
 
 import keras
-import nbformat
-import numpy as np
-from sklearn.utils import all_estimators
 
 import tools
-from utils import runtime, training
+from tests.flow import Flow
+from utils.course import judge, pretrained, session, studies, training
+from utils.course.fingerprint import describe
 from utils.data import load_mnist
 
-METRICS = ("loss", "val_loss", "accuracy", "kl_loss", "reconstruction_loss", "d_loss", "g_loss")
-FIGURES = dict.fromkeys(METRICS, 1.0)
+METRICS = ("loss", "val_loss", "accuracy", "kl_loss", "reconstruction_loss", "d_loss", "g_loss", "seconds", "frechet")
 
 
-def leave_out_the_work() -> None:
-    def fit(model, *_, callbacks=(), **__):
-        for callback in callbacks:
-            if isinstance(callback, training._AfterEpoch):
-                callback.set_model(model)
-                callback.on_train_begin()
-                callback.on_epoch_end(0, FIGURES)
-        return SimpleNamespace(history={name: [value] for name, value in FIGURES.items()})
+def leave_out_the_work(patch, load, read) -> None:
+    """Put `load(model, name, recipe)` in the place of a training and `read(name, recipe)` in that of a study.
 
-    def evaluate(model, *_, return_dict=False, **__):
-        return FIGURES if return_dict else 1.0
+    `patch(owner, name, value)` sets an attribute. The name is None for a training that no file keeps.
+    """
 
-    def predict(model, x, **_):
-        count, shapes = len(x[0] if isinstance(x, list) else x), model.output_shape
-        if shapes[0] is None:
-            return np.full((count, *shapes[1:]), 0.5, np.float32)
-        return [np.full((count, *shape[1:]), 0.5, np.float32) for shape in shapes]
+    def load_same(model, name, recipe, with_snapshots):
+        return load(model, name, recipe)
 
-    def refuse(*_, **__):
-        raise RuntimeError("this work is left out")
+    def train(model, x, y, recipe, *_, **__):
+        return load(model, None, recipe)
 
+    def load_pretrained(model, name):
+        return load(model, name, {"network": describe(model)})
+
+    def fit(model, *_, **__):
+        return types.SimpleNamespace(history={metric: [1.0] for metric in METRICS})
+
+    patch(training, "load_same", load_same)
+    patch(training, "train", train)
+    patch(training, "load_pretrained", load_pretrained)
+    patch(studies, "_load", read)
+    patch(judge, "load_judge", functools.cache(judge.load_judge))
     for kind in (keras.Model, *descendants(keras.Model)):
-        kind.fit, kind.evaluate, kind.predict = fit, evaluate, predict
-    for _, kind in all_estimators():
-        for name in {"fit", "fit_transform", "fit_predict"}.intersection(dir(kind)):
-            setattr(kind, name, refuse)
+        if "fit" in vars(kind):
+            patch(kind, "fit", fit)
 
 
 def descendants(kind):
@@ -63,45 +68,87 @@ def descendants(kind):
         yield from descendants(child)
 
 
-def asked() -> dict[str, str]:
-    """Name of a record -> why it cannot be loaded, or an empty string."""
-    answers, load = {}, training.load
-    begin = tuple({record.stem[:2] for record in training.PRETRAINED.glob("*.json")})
+def run(flow: Flow) -> types.ModuleType:
+    """Run what leads to trainings and studies; the module that the notebook's names are in when all has run."""
+    module = types.ModuleType("__main__")  # as in a kernel: functions and classes are the notebook's own
+    execute(flow, [(cell, node) for cell, nodes in enumerate(flow.needed) for node in nodes], module)
+    return module
 
-    def remembering(model, name, **options):
-        answers[name] = "not read to its end"
+
+def execute(flow: Flow, statements, module) -> None:
+    """Run statements, given with their cells. One that raises an error is skipped, as are then those that need it."""
+    main, sys.modules["__main__"] = sys.modules["__main__"], module
+    session.session.mode, session.session.seed = "standard", 0
+    keras.utils.set_random_seed(0)
+    try:
+        for cell, node in statements:
+            file = f"<cell {cell}>"
+            linecache.cache[file] = None, None, flow.sources[cell].splitlines(keepends=True), file
+            with contextlib.suppress(Exception):
+                exec(compile(ast.Module([node], []), file, "exec"), vars(module))
+    finally:
+        sys.modules["__main__"] = main
+
+
+def asked(paths) -> dict[str, str]:
+    """Name of a record -> why it does not fit, or an empty string."""
+    answers, load_same, load_pretrained, read_study = {}, training.load_same, training.load_pretrained, studies._load
+
+    def load(model, name, recipe):
+        found, printed = None, io.StringIO()
+        if name:
+            try:
+                with contextlib.redirect_stdout(printed):
+                    whole = len(recipe) > 1
+                    found = load_same(model, name, recipe, False) if whole else load_pretrained(model, name)
+            except ValueError as error:
+                printed.write(str(error))
+            answers[name] = answers.get(name) or ("" if found else printed.getvalue().strip())
+        return found or pretrained.Training({metric: [1.0] for metric in METRICS}, 1.0, False, recipe)
+
+    def read(name, recipe):
+        answers[name] = ""
         try:
-            found = load(model, name, **options)
+            return read_study(name, recipe)
         except (OSError, ValueError) as error:
             answers[name] = str(error)
-            raise
-        answers[name] = ""
-        return found
+            return json.loads((studies.STUDIES / f"{name}.json").read_bytes())["outcome"]
 
-    training.load = remembering
-    for path in (path for path in tools.chapters() if path.stem.startswith(begin)):
-        names = {}
-        for cell in nbformat.read(path, as_version=4).cells:
-            if cell.cell_type == "code":
-                with contextlib.suppress(Exception):
-                    exec(cell.source, names)
-    return answers
+    judge.load_judge()  # raises an error if its record does not fit
+    leave_out_the_work(setattr, load, read)
+    everything = {"judge": ""}
+    for path in filter(records_of, paths):
+        answers.clear()
+        run(Flow(path))
+        # A solution may try on purpose to load a chapter's weights into another network.
+        own = records_of(path) if path.resolve().parent.name == "solutions" else answers
+        everything |= {name: answer for name, answer in answers.items() if name in own}
+    return everything
+
+
+def records_of(path) -> set[str]:
+    """Names of the records that a notebook makes."""
+    solution = path.resolve().parent.name == "solutions"
+    files = [*pretrained.PRETRAINED.glob("*.json"), *studies.STUDIES.glob("*.json")]
+    own = {file.stem for file in files if file.stem.startswith(path.stem[:3])}
+    return {name for name in own if ("_exercise_" in name) == solution}
 
 
 def main() -> int:
     load_mnist()
-    if not runtime.session.comparable:
+    if not session.session.comparable:
         print("Records can be compared with real MNIST only: set MNIST_PATH.")
         return 0
-    leave_out_the_work()
     warnings.simplefilter("ignore")
+    given = [Path(name) for name in sys.argv[1:]]
     with contextlib.redirect_stdout(io.StringIO()):
-        answers = asked()
-    for record in sorted(training.PRETRAINED.glob("*.json")):
-        answers.setdefault(record.stem, "no chapter asked for it")
+        answers = asked(given or tools.notebooks())
+    if not given:
+        for record in sorted([*pretrained.PRETRAINED.glob("*.json"), *studies.STUDIES.glob("*.json")]):
+            answers.setdefault(record.stem, "no notebook asked for it")
     wrong = {name: answer for name, answer in answers.items() if answer}
     print(f"Keras {keras.__version__}: {len(answers) - len(wrong)} of {len(answers)} records fit.")
-    for name, answer in wrong.items():
+    for name, answer in sorted(wrong.items()):
         print(f"{name}: {answer}")
     return int(bool(wrong))
 

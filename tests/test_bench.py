@@ -1,16 +1,22 @@
 import sys
+import time
 
-import keras
 import numpy as np
-import pytest
 
-from tools import bench
+from tools import bench, references
+from utils.autoencoders import Autoencoder
+from utils.networks import dense_decoder, dense_encoder
+
+
+def small():
+    return bench.compiled(Autoencoder(dense_encoder(2, (4,)), dense_decoder(2, (4,))))
 
 
 def test_a_model_and_its_memory_are_measured(monkeypatch):
     monkeypatch.setattr(bench, "SECONDS", 0.05)
-    found = bench.measure("dense autoencoder")
-    assert found["pace"] > 100 and found["memory"] > 100
+    monkeypatch.setitem(bench.MODELS, "small", (small, 64, None))
+    found = bench.measure("small")
+    assert found["parameters"] == small().count_params() and found["pace"] > 0 and found["memory"] > 100
 
 
 def test_without_the_module_resource_there_is_no_figure_of_memory(monkeypatch):
@@ -18,8 +24,14 @@ def test_without_the_module_resource_there_is_no_figure_of_memory(monkeypatch):
     assert np.isnan(bench.peak_memory())
 
 
-def test_pictures_of_all_sliders_are_timed():
-    assert len(bench.frame_times()) == 3 and all(time > 0 for time in bench.frame_times().values())
+def test_the_time_of_a_picture_is_the_median_in_milliseconds(monkeypatch):
+    ticks = iter(np.cumsum([0, 1, 0, 2, 0, 3] + 17 * [0, 4]))
+    monkeypatch.setattr(time, "perf_counter", lambda: next(ticks))
+
+    class Control:
+        value = 0
+
+    assert bench.frame_time(Control()) == 4000 and Control.value == 0
 
 
 def test_every_reference_is_measured_before_what_is_compared_with_it():
@@ -28,13 +40,7 @@ def test_every_reference_is_measured_before_what_is_compared_with_it():
         assert reference is None or order.index(reference) < order.index(name)
 
 
-@pytest.mark.parametrize("at_once", [1, 4])
-def test_pace_counts_steps_over_epochs_also_where_one_call_makes_several(at_once):
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
-    model.compile("sgd", "mse", steps_per_execution=at_once)
-    pace = bench.Pace(seconds=1e9)
-    model.fit(np.zeros((64, 1)), np.zeros((64, 1)), batch_size=8, epochs=2, verbose=0, callbacks=[pace])
-    assert pace.steps == list(range(0, 17, at_once))
-    pace.times = [10.0 + 2.0 * i for i in range(len(pace.steps))]  # two seconds for each call
-    assert pace.steps_per_second == pytest.approx(at_once / 2)
-    assert pace.seconds_to_first_batch == 2.0
+def test_references_have_the_published_numbers_of_weights():
+    gan = references.tutorial_dcgan()
+    assert gan.discriminator.count_params() == 212_865
+    assert gan.generator.count_params() == 2_330_944

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
-from utils.celeba import CELEBA_URL, load_celeba
+from utils.drawn.celeba import CELEBA_URL, load_celeba
 
 NAMES = [f"{i:06d}.jpg" for i in range(1, 11)]
 ATTRIBUTES = ("Blond_Hair", "Eyeglasses", "Smiling")
@@ -21,7 +23,7 @@ def celeba(tmp_path):
     for i, name in enumerate(NAMES):
         Image.fromarray(picture).save(folder / "img_align_celeba" / name, quality=95, subsampling=0)
         rows.append(f"{name} " + " ".join(f"{1 if i >> bit & 1 else -1:2d}" for bit in range(3)))
-    header = f"10\n{' '.join(ATTRIBUTES)} \n"  # with the blank that the official file has there
+    header = f"10\n{' '.join(ATTRIBUTES)} \n"  # with the trailing blank of the official file
     (folder / "list_attr_celeba.txt").write_text(header + "\n".join(rows) + "\n")
     splits = [f"{name} {split}" for name, split in zip(NAMES, "0000001122", strict=True)]
     (folder / "list_eval_partition.txt").write_text("\n".join(splits) + "\n")
@@ -56,7 +58,7 @@ def test_an_image_is_read_when_asked_for_and_named_if_it_is_damaged(celeba, dama
     path.write_bytes(damage(path.read_bytes()))
     train = iter(load_celeba(celeba).train)
     next(train), next(train)
-    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{path} is no JPEG"):
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{path} is not a JPEG image"):
         next(train)
 
 
@@ -80,25 +82,49 @@ LIST, PARTITION = "list_attr_celeba.txt", "list_eval_partition.txt"
     ("damage", "error", "message"),
     [
         (lambda folder: folder.rename(folder.with_name("b")), FileNotFoundError, "no .*/celeba: give the folder that"),
-        (rename("img_align_celeba"), FileNotFoundError, "no .*/img_align_celeba: give the folder that holds"),
+        (rename("img_align_celeba"), FileNotFoundError, "no .*/img_align_celeba: give the folder that contains"),
         (rename(LIST), FileNotFoundError, f"no .*{LIST}: give"),
         (rename(PARTITION), FileNotFoundError, f"no .*{PARTITION}: give"),
-        (replace(LIST, "10\n", "12\n"), ValueError, f"{LIST} has 10 images from line 3 on, but line 1.* is '12'"),
-        (replace(LIST, "10\n", "ten\n"), ValueError, f"{LIST} has 10 images .* is 'ten'"),
-        (replace(LIST, "000004.jpg  1", "000004.jpg  0"), ValueError, f"{LIST}, line 6: '000004.jpg  0.*3 values out"),
-        (replace(LIST, "000004.jpg  1", "000004.jpg"), ValueError, f"{LIST}, line 6: '000004.jpg.*3 values out of"),
-        (replace(LIST, "000004.jpg", "000003.jpg"), ValueError, f"{LIST}, line 6: '000003.jpg.*not a new file name"),
+        (replace(LIST, "10\n", "12\n"), ValueError, f"{LIST} lists 10 images, but its line 1 says '12'"),
+        (replace(LIST, "10\n", "ten\n"), ValueError, f"{LIST} lists 10 images, but its line 1 says 'ten'"),
+        (replace(LIST, "000004.jpg  1", "000004.jpg  0"), ValueError, f"{LIST}, line 6: '000004.jpg  0.*3 values"),
+        (
+            replace(LIST, "000004.jpg  1", "000004.jpg"),
+            ValueError,
+            f"{LIST}, line 6: '000004.jpg.*3 values, each",
+        ),
+        (
+            replace(LIST, "000004.jpg", "000003.jpg"),
+            ValueError,
+            f"{LIST}, line 6: '000003.jpg.*a new file name",
+        ),
         (replace(LIST, "Smiling", ""), ValueError, f"{LIST}, line 3: .*2 values"),
-        (replace(PARTITION, "000004.jpg 0", "000004.jpg 3"), ValueError, f"{PARTITION}, line 4: .*out of 0, 1, 2"),
+        (replace(PARTITION, "000004.jpg 0", "000004.jpg 3"), ValueError, f"{PARTITION}, line 4: .*one of 0, 1, 2"),
         (replace(PARTITION, "000004.jpg 0\n", "\n"), ValueError, f"{PARTITION}, line 4: ''"),
-        (replace(PARTITION, "000004.jpg 0\n", ""), ValueError, f"{LIST} .* not in .*{PARTITION}: 1, .* 000004.jpg"),
-        (replace(PARTITION, "000004", "000014"), ValueError, f"{LIST} .* not in .*{PARTITION}: 1, .* 000004.jpg"),
-        (replace(PARTITION, "10.jpg 2\n", "10.jpg 2\nx 0"), ValueError, f"{PARTITION} .* not in .*{LIST}: 1, .* x"),
-        (replace(PARTITION, "jpg 1", "jpg 0"), ValueError, f"{PARTITION} has no image for the validation split"),
-        (rename("img_align_celeba/000007.jpg"), FileNotFoundError, f"{LIST} .* not in .*celeba: 1, .* 000007.jpg"),
+        (
+            replace(PARTITION, "000004.jpg 0\n", ""),
+            ValueError,
+            rf"{LIST} .*{PARTITION} \(1, starting with 000004",
+        ),
+        (
+            replace(PARTITION, "000004", "000014"),
+            ValueError,
+            rf"{LIST} .*{PARTITION} \(1, starting with 000004",
+        ),
+        (
+            replace(PARTITION, "10.jpg 2\n", "10.jpg 2\nx 0"),
+            ValueError,
+            rf"{PARTITION} .*{LIST} \(1, starting with x\)",
+        ),
+        (replace(PARTITION, "jpg 1", "jpg 0"), ValueError, f"{PARTITION} has no image for the validation part"),
+        (
+            rename("img_align_celeba/000007.jpg"),
+            FileNotFoundError,
+            rf"{LIST} .*celeba \(1, starting with 000007",
+        ),
         (lambda folder: (folder / LIST).write_bytes(b""), ValueError, f"{LIST} is empty"),
         (lambda folder: (folder / PARTITION).write_text("\n \n"), ValueError, f"{PARTITION} is empty"),
-        (lambda folder: (folder / LIST).write_bytes(b"\xff\xd8\xff"), ValueError, f"{LIST} is no text"),
+        (lambda folder: (folder / LIST).write_bytes(b"\xff\xd8\xff"), ValueError, f"{LIST} is not a text file"),
         (lambda folder: (folder / LIST).write_text("0"), ValueError, f"{PARTITION} lists images that are not in"),
     ],
 )
@@ -107,3 +133,18 @@ def test_a_damaged_celeba_is_explained(celeba, damage, error, message):
     with pytest.raises(error, match=message) as caught:
         load_celeba(celeba)
     assert CELEBA_URL in str(caught.value)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    payload=st.binary(max_size=300) | st.text(max_size=100).map(str.encode), which=st.sampled_from([LIST, PARTITION])
+)
+def test_any_bytes_as_a_list_are_answered_with_what_to_do(payload, which, tmp_path):
+    folder = tmp_path / "celeba"
+    (folder / "img_align_celeba").mkdir(parents=True, exist_ok=True)
+    (folder / LIST).write_text("1\nSmiling\n000001.jpg 1\n")
+    (folder / PARTITION).write_text("000001.jpg 0\n")
+    (folder / which).write_bytes(payload)
+    with pytest.raises((ValueError, FileNotFoundError), match=CELEBA_URL):
+        load_celeba(folder)
+    assert (folder / which).read_bytes() == payload

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from utils import faces
+from utils.drawn import faces
 
 PLAIN = {name: (low + high) / 2 for name, (low, high) in faces.FACTORS.items()} | {"sunglasses": 0}
 
@@ -40,7 +40,7 @@ def test_drawn_faces_are_those_of_their_factors():
 
 # Rows and columns that a factor may change, and a share of the whole picture that it changes at least.
 PLACES = {
-    "hair_colour": (slice(2, 31), slice(2, 30), 0.1),
+    "hair_color": (slice(2, 31), slice(2, 30), 0.1),
     "hair_length": (slice(2, 31), slice(2, 30), 0.1),
     "sunglasses": (slice(14, 22), slice(6, 26), 0.05),
     "skin_tone": (slice(8, 31), slice(4, 28), 0.1),
@@ -62,18 +62,18 @@ def test_a_factor_changes_its_place_and_no_other(name):
 @pytest.mark.parametrize("length", [0, 0.5, 1])
 @pytest.mark.parametrize("skin", [0, 0.5, 1])
 def test_hair_becomes_brighter_from_black_to_blond(length, skin):
-    brightness = sweep("hair_colour", hair_length=length, skin_tone=skin)[:, 5:9, 13:19].mean(axis=(1, 2, 3))
+    brightness = sweep("hair_color", hair_length=length, skin_tone=skin)[:, 5:9, 13:19].mean(axis=(1, 2, 3))
     assert (np.diff(brightness) > 0.02).all()
 
 
 @pytest.mark.parametrize("background", [0, 0.25, 0.5, 0.75, 1])
-def test_no_hair_has_the_colour_of_its_background(background):
-    images = sweep("hair_colour", background=background)
+def test_no_hair_has_the_color_of_its_background(background):
+    images = sweep("hair_color", background=background)
     assert np.abs(images[:, 7, 16] - images[:, 0, 0]).max(axis=-1).min() > 0.3
 
 
 def test_longer_hair_covers_more():
-    black = (sweep("hair_length", hair_colour=0, skin_tone=0) < 0.2).all(axis=-1).sum(axis=(1, 2))
+    black = (sweep("hair_length", hair_color=0, skin_tone=0) < 0.2).all(axis=-1).sum(axis=(1, 2))
     assert (np.diff(black) > 0).all() and black[-1] > 1.8 * black[0]
 
 
@@ -112,10 +112,10 @@ def test_the_corners_of_the_picture_show_the_background():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hat": 1}, "hat: unknown. A face has the factors hair_colour, "),
-        ({"smile": -1.5}, "smile is -1.5: choose it from -1 to 1"),
+        ({"hat": 1}, "hat: unknown. The factors of a face are hair_color, "),
+        ({"smile": -1.5}, "smile is -1.5: choose a value from -1 to 1"),
         ({"smile": [0, np.nan]}, "smile is nan"),
-        ({"skin_tone": [0, 0.5, 2]}, "skin_tone is 2: choose it from 0 to 1"),
+        ({"skin_tone": [0, 0.5, 2]}, "skin_tone is 2: choose a value from 0 to 1"),
         ({"skin_tone": [0, 1], "smile": [0, 0, 1]}, r"same n, not .*skin_tone \(2,\).*smile \(3,\)"),
         ({"smile": [[0, 1]]}, r"smile \(1, 2\)"),
     ],
@@ -125,8 +125,18 @@ def test_faces_that_cannot_be_drawn(changes, message):
         faces.render_faces(PLAIN | changes)
 
 
+def test_faces_of_a_few_types_and_none_at_all():
+    one = faces.render_faces(PLAIN | {"sunglasses": True, "smile": 1})
+    assert (one == faces.render_faces(PLAIN | {"sunglasses": np.float64(1), "smile": np.array([1], np.int8)})).all()
+    assert faces.render_faces(PLAIN | {"smile": np.zeros(0)}).shape == (0, 32, 32, 3)
+    with pytest.raises(ValueError, match="count is 0: draw at least one face"):
+        faces.draw_faces(0)
+    with pytest.raises(ValueError, match="count is 0: draw at least one face"):
+        faces.drawn_faces(train=5, validation=0, test=5)
+
+
 def test_a_missing_factor():
-    with pytest.raises(ValueError, match=r"background, smile: missing\. A face has"):
+    with pytest.raises(ValueError, match=r"background, smile: missing\. The factors"):
         faces.render_faces({name: 0 for name in faces.FACTORS if name not in ("smile", "background")})
 
 

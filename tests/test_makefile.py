@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from utils import runtime
+from utils.course.session import COURSE
 
 if not shutil.which("make"):
     pytest.skip("needs make", allow_module_level=True)
@@ -27,11 +27,13 @@ def interpreter(path, release):
 def make(tmp_path):
     folder = tmp_path / "a folder, 폴더"
     folder.mkdir()
-    for name in ("Makefile", "requirements.txt"):
-        shutil.copy(runtime.COURSE / name, folder)
+    for name in ("Makefile", "pyproject.toml", "requirements.txt"):
+        shutil.copy(COURSE / name, folder)
 
     # Not as a part of the make that runs these tests: with its level and its flags, this one would print more.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "PYTHON"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "PYTHON", "REQUIREMENTS"))
+    }
 
     def make(*arguments):
         command = ["make", *map(str, arguments)]

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
@@ -14,7 +15,7 @@ def captions(figure):
     return [text.get_text() for axis in figure.axes for text in axis.texts]
 
 
-def test_grey_range_is_fixed(images):
+def test_gray_range_is_fixed(images):
     pale = images / 10
     codes = np.linspace(-1, 1, 3)
     for figure in (
@@ -57,7 +58,7 @@ def test_every_plot_names_its_axes():
 
 def test_no_two_class_labels_lie_on_each_other():
     codes = np.random.default_rng(0).normal(size=(200, 2))
-    figure = plotting.latent_scatter(codes, np.arange(200) % 10)  # ten classes with about the same centre
+    figure = plotting.latent_scatter(codes, np.arange(200) % 10)  # ten classes with about the same center
     places = np.array([text.xy for text in figure.axes[0].texts])
     distance = np.linalg.norm((places[:, None] - places) / np.ptp(codes, axis=0), axis=-1)
     assert len(places) == 10 and distance[~np.eye(10, dtype=bool)].min() > 0.03
@@ -79,6 +80,67 @@ def test_block_diagram_has_boxes_for_networks_and_an_arrow_for_each_step():
     assert len([text for text in figure.axes[0].texts if getattr(text, "arrow_patch", None)]) == 3
 
 
+def test_training_curves_take_what_fit_returns():
+    history = keras.callbacks.History()
+    history.history = {"loss": [3.0, 2.0], "val_loss": [4.0, 3.0]}
+    (training, validation) = plotting.training_curves(history, "squared error").axes[0].containers
+    assert list(training[0].get_ydata()) == [3, 2] and list(validation[0].get_ydata()) == [4, 3]
+
+
+IMAGES, POINTS, LABELS = np.zeros((6, 28, 28, 1), np.float32), np.zeros((6, 2)), np.arange(6)
+DRAWINGS = {  # of images, of points
+    "image_grid": lambda images: plotting.image_grid(images),
+    "reconstructions": lambda images: plotting.reconstructions({"originals": images, "ours": images}),
+    "error_maps": lambda images: plotting.error_maps(IMAGES[: len(images)], images),
+}
+PLANES = {
+    "latent_scatter": lambda points: plotting.latent_scatter(points, LABELS),
+    "clouds": lambda points: plotting.clouds(points, points, LABELS),
+    "density": lambda points: plotting.density(points, points),
+    "arrows": lambda points: plotting.arrows(points, points),
+    "point_panels": lambda points: plotting.point_panels({"data": points}, limit=1),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
+@pytest.mark.parametrize(
+    "images", [IMAGES[:0], IMAGES + 255, IMAGES.astype(np.uint8) + 255, IMAGES + np.nan, IMAGES.reshape(6, -1)]
+)
+def test_images_that_cannot_be_drawn(draw, images):
+    with pytest.raises(ValueError, match=r"cannot be drawn: give at least one image .*divide bytes by 255"):
+        draw(images)
+
+
+@pytest.mark.parametrize("draw", DRAWINGS.values(), ids=DRAWINGS)
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.float64])
+def test_black_and_white_images_of_any_type_are_drawn(draw, dtype):
+    white = (IMAGES + 1).astype(dtype)
+    drawn = [image.get_array() for image in pictures(draw(white))]
+    assert any((image == 1).all() for image in drawn[:-1])
+    assert draw is not DRAWINGS["error_maps"] or (drawn[-1] == -1).all()  # bytes would wrap
+
+
+@pytest.mark.parametrize("draw", PLANES.values(), ids=PLANES)
+@pytest.mark.parametrize("points", [POINTS[:0], POINTS[0], np.zeros((6, 3)), POINTS + np.nan])
+def test_points_that_cannot_be_drawn(draw, points):
+    with pytest.raises(ValueError, match=r"cannot be drawn: give at least one finite point, \(n, 2\)"):
+        draw(points)
+
+
+def test_data_that_do_not_belong_together():
+    for labels in (LABELS[:5], LABELS + 10, LABELS + 0.5):
+        with pytest.raises(ValueError, match="Give one label from 0 to 9 for each of the 6 codes"):
+            plotting.latent_scatter(POINTS, labels)
+    with pytest.raises(ValueError, match=r"The rows have \[3, 6\] images"):
+        plotting.reconstructions({"originals": IMAGES, "ours": IMAGES[:3]})
+    with pytest.raises(ValueError, match="at least one row"):
+        plotting.reconstructions({})
+    with pytest.raises(ValueError, match=r"have shape \(2, 3, 28, 28, 1\): give \(3, 2, height"):
+        plotting.manifold_grid(IMAGES.reshape(2, 3, 28, 28, 1), np.arange(2), np.arange(3))
+    with pytest.raises(ValueError, match="no values of 'other' to draw"):
+        plotting.histograms({"normal": POINTS[0], "other": []}, "score")
+
+
 # Machado, Oliveira and Fernandes 2009: how linear RGB looks to readers without red or green cones.
 PROTANOPIA = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
 DEUTERANOPIA = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
@@ -91,12 +153,12 @@ def lab(linear_rgb):
     return np.stack([116 * f[:, 1] - 16, 500 * (f[:, 0] - f[:, 1]), 200 * (f[:, 1] - f[:, 2])], axis=1)
 
 
-@pytest.mark.parametrize("colours", [plotting.PALETTE, plotting.CLASS_COLOURS], ids=["palette", "classes"])
+@pytest.mark.parametrize("colors", [plotting.PALETTE, plotting.CLASS_COLORS], ids=["palette", "classes"])
 @pytest.mark.parametrize("sight", [np.eye(3), PROTANOPIA, DEUTERANOPIA], ids=["normal", "protanopia", "deuteranopia"])
-def test_colours_can_be_told_apart(colours, sight):
-    rgb = np.array([to_rgb(colour) for colour in colours])
+def test_colors_can_be_told_apart(colors, sight):
+    rgb = np.array([to_rgb(color) for color in colors])
     seen = lab((np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ np.transpose(sight)).clip(0, 1))
-    distance = np.linalg.norm(seen[:, None] - seen, axis=-1)[~np.eye(len(colours), dtype=bool)]
+    distance = np.linalg.norm(seen[:, None] - seen, axis=-1)[~np.eye(len(colors), dtype=bool)]
     assert distance.min() > 10
 
 
@@ -147,7 +209,7 @@ def test_clouds_are_ellipses_of_one_standard_deviation_inside_the_circles_of_the
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["3", "7"]
 
 
-def test_colour_images_are_drawn_in_colour():
+def test_color_images_are_drawn_in_color():
     red = np.zeros((4, 8, 8, 3))
     red[..., 0] = 1
     assert pictures(plotting.image_grid(red))[0].get_array().shape == (8, 8, 3)

@@ -5,17 +5,13 @@ import os
 import socket
 import subprocess
 import sys
-import types
 
 import numpy as np
 import pytest
-import tensorflow as tf
 import zoo
 
-from utils.replicas import writes
-
 # Without batch normalization, which sees only its own replica's part of a batch, and without dropout.
-EXACT = ("autoencoder", "convolutional", "denoising", "stacked", "vae", "vae_gaussian", "vae_binarized", "gan")
+NAMES = ("autoencoder", "convolutional", "vae", "vae_gaussian", "gan")
 EPOCHS = 2
 
 
@@ -35,13 +31,13 @@ def finish(*processes):
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     folder = tmp_path_factory.mktemp("replicas") / "alone"
-    finish(start("train", folder, *zoo.BUILDERS))
+    finish(start("train", folder, *NAMES))
     return folder
 
 
 def state(folder, name):
     with np.load(folder / f"{name}.state.npz") as file:
-        return {key: array.astype(float) for key, array in file.items()}
+        return {key: array.astype(float) for key, array in file.items() if key != "snapshots"}  # of `alone` only
 
 
 def assert_close(folder, other, name, tolerance=1e-5):
@@ -52,8 +48,8 @@ def assert_close(folder, other, name, tolerance=1e-5):
 
 
 def test_two_devices_train_as_one_does(alone, tmp_path):
-    finish(start("devices", tmp_path / "two", *zoo.BUILDERS))
-    for name in EXACT:
+    finish(start("devices", tmp_path / "two", *NAMES))
+    for name in NAMES:
         assert_close(alone, tmp_path / "two", name)
 
 
@@ -65,36 +61,11 @@ def free_port():
 
 def test_two_workers_train_as_one_does(alone, tmp_path):
     cluster = {"worker": [f"localhost:{free_port()}" for _ in range(2)]}
-    names, workers = ("autoencoder", "vae", "gan", "judge"), []  # the last has pairs, labels and metrics
+    names, workers = ("autoencoder", "vae", "gan"), []
     for index in range(2):
         config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
         workers.append(start("worker", tmp_path / str(index), *names, TF_CONFIG=config))
     finish(*workers)
-    for name in names[:3]:
+    for name in names:
         assert_close(tmp_path / "0", tmp_path / "1", name, tolerance=0)
         assert_close(alone, tmp_path / "0", name)
-    histories = [state(tmp_path / str(index), "judge")["history"] for index in range(2)]
-    assert np.array_equal(*histories)
-
-
-class Strategy:
-    """What `writes` looks at."""
-
-    def __init__(self, task_type, task_id, *jobs):
-        spec = tf.train.ClusterSpec({job: ["localhost:1", "localhost:2"] for job in (task_type, *jobs)})
-        self.cluster_resolver = types.SimpleNamespace(task_type=task_type, task_id=task_id, cluster_spec=lambda: spec)
-
-
-@pytest.mark.parametrize(
-    ("strategy", "expected"),
-    [
-        (None, True),
-        (tf.distribute.get_strategy(), True),
-        (Strategy("worker", 0), True),
-        (Strategy("worker", 1), False),
-        (Strategy("chief", 0, "worker"), True),
-        (Strategy("worker", 0, "chief"), False),
-    ],
-)
-def test_one_worker_writes(strategy, expected):
-    assert writes(strategy) == expected

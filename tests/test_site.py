@@ -1,4 +1,4 @@
-"""The course as web pages, in a real browser: where the packages of `make site`, playwright and Chromium are."""
+"""The course as web pages, in a real browser: `make site-test`."""
 
 import functools
 import http.server
@@ -8,10 +8,10 @@ import urllib.parse
 
 import pytest
 
-pytest.importorskip("myst_nb", reason="needs `make site`")
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(not BROWSER, reason="needs Chromium")
+pytest.importorskip("myst_nb", reason="make site-test installs it")
+sync_api = pytest.importorskip("playwright.sync_api", reason="make site-test installs it")
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")  # else the one that playwright installs
+pytestmark = pytest.mark.browser
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -1,6 +1,5 @@
 """The tools (execute, stamp, table), and a stamped notebook on its own, as on Colab."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -14,10 +13,11 @@ from PIL import Image
 
 import tools
 from tools import alone, colab, execute, gallery, readme
-from utils import runtime
+from utils.course import results
+from utils.course.session import COURSE
 
 CHAPTERS, NOTEBOOKS = tools.chapters(), tools.notebooks()
-README = (runtime.COURSE / "README.md").read_text(encoding="utf-8")
+README = (COURSE / "README.md").read_text(encoding="utf-8")
 
 
 def notebook(*sources):
@@ -33,7 +33,7 @@ def run(tmp_path, monkeypatch, capsys):
     folder.mkdir()
     monkeypatch.setattr(execute, "COURSE", tmp_path)
     monkeypatch.setattr(execute, "BUILD", tmp_path / "build")
-    monkeypatch.setenv("PYTHONPATH", str(runtime.COURSE))
+    monkeypatch.setenv("PYTHONPATH", str(COURSE))
 
     def run(contents):
         for name, content in contents.items():
@@ -61,10 +61,12 @@ def test_a_failing_notebook_does_not_stop_the_others(run):
 
 
 def test_the_headline_is_shown_and_quick_outputs_are_not_kept(run):
-    record = "record('x', 'sse', 2.54321, '%', 'lower'); record('x', 'other', 1, '%', 'lower')"
-    cells = ["from utils.results import record, table", record + "; table('x', headline='sse')"]
-    quick = notebook("from utils.runtime import session; session.mode = 'quick'", *cells)
-    status, table, folder = run({"1_real.ipynb": notebook(*cells), "2_quick.ipynb": quick})
+    """The first notebook ends as the chapters do; the second, which needs no TensorFlow, as they do in quick mode."""
+    figures = "{'sse': (2.54321, '%', 'lower'), 'other': (1, '%', 'lower')}"
+    real = notebook("from utils.course.results import table", f"table('x', {figures}, headline='sse')")
+    metadata = "{'headline': 'sse 3', 'comparable': False}"
+    quick = notebook(f"display({{'text/plain': ''}}, raw=True, metadata={metadata})")
+    status, table, folder = run({"1_real.ipynb": real, "2_quick.ipynb": quick})
     assert status == 1
     assert re.search(r"1_real +\d+  ok      sse 2.543", table)
     assert re.search(r"2_quick +\d+  failed  .*keeps its earlier outputs", table)
@@ -81,7 +83,7 @@ def test_checkpoints_of_jupyter_are_not_part_of_the_course(tmp_path, monkeypatch
 
 
 def test_readme_has_the_recorded_figures(monkeypatch):
-    monkeypatch.setattr(readme.results, "RESULTS", runtime.COURSE / "data" / "results.json")
+    monkeypatch.setattr(results, "RESULTS", COURSE / "data" / "results.json")
     assert readme.updated(README) == README, "run `python -m tools.readme`"
     assert README.count("| `ae30_sse` |") == 1
 
@@ -89,9 +91,9 @@ def test_readme_has_the_recorded_figures(monkeypatch):
 def test_readme_names_each_chapter_and_each_command():
     for path in CHAPTERS:
         assert f"(notebooks/{path.name})" in README
-    commands = (runtime.COURSE / "Makefile").read_text(encoding="utf-8").replace("$(BIN)", ".venv/bin")
-    for line in re.findall(r"^\t(.*\.venv/bin/(?:python|jupyter|ruff).*)", commands, re.MULTILINE):
-        if "$(REPO)" not in line:
+    commands = (COURSE / "Makefile").read_text(encoding="utf-8").replace("$(BIN)", ".venv/bin")
+    for line in re.findall(r"^\t((?:COURSE_MODE=\w+ )?\.venv/bin/(?:python|jupyter|ruff) .*)", commands, re.MULTILINE):
+        if "$(REPO)" not in line and "-m browser" not in line:
             assert line in README, f"README does not show: {line}"
 
 
@@ -108,10 +110,10 @@ def test_readme_says_how_long_each_chapter_takes():
 def test_the_strip_of_pictures_is_that_of_the_committed_outputs(tmp_path, monkeypatch):
     monkeypatch.setattr(gallery, "STRIP", tmp_path / "strip.png")
     gallery.main()
-    with Image.open(tmp_path / "strip.png") as new, Image.open(runtime.COURSE / "data" / "gallery.png") as shown:
+    with Image.open(tmp_path / "strip.png") as new, Image.open(COURSE / "data" / "gallery.png") as shown:
         assert new.size == shown.size, "run `python -m tools.gallery`"
         difference = np.abs(np.asarray(new.convert("L"), float) - np.asarray(shown.convert("L"), float))
-    # Releases of Pillow differ a little in how they scale and choose colours.
+    # Releases of Pillow differ a little in how they scale and choose colors.
     assert difference.mean() < 1, "run `python -m tools.gallery`"
 
 
@@ -136,7 +138,7 @@ def test_the_example_of_readme_runs(tmp_path, monkeypatch):
 def test_what_goes_wrong_in_a_chapter_alone_is_reported(source, expected, tmp_path, monkeypatch):
     monkeypatch.setattr(execute, "BUILD", tmp_path / "build")
     (tmp_path / "01.ipynb").write_text(notebook(source), encoding="utf-8")
-    assert alone.run(tmp_path / "01.ipynb", "offline", "quick", "file:///nowhere", None)[1] == expected
+    assert alone.run(tmp_path / "01.ipynb", "offline", "quick", tmp_path, None)[1] == expected
     assert (tmp_path / "build" / "alone" / "offline" / "01.ipynb").is_file()
 
 
@@ -145,15 +147,15 @@ def test_offline_no_chapter_finds_mnist_and_its_download_is_refused_at_once(tmp_
     monkeypatch.setenv("MNIST_PATH", "/nowhere")
     code = "import os, urllib.request as u\nassert 'MNIST_PATH' not in os.environ\nu.urlopen('https://example.org')"
     (tmp_path / "01.ipynb").write_text(notebook(code), encoding="utf-8")
-    _, problem = alone.run(tmp_path / "01.ipynb", "offline", "quick", "file:///nowhere", None)
+    _, problem = alone.run(tmp_path / "01.ipynb", "offline", "quick", tmp_path, None)
     assert "Connection refused" in problem
 
 
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     """A copy of README and the notebooks, for stamping."""
-    shutil.copytree(runtime.COURSE / "notebooks", tmp_path / "notebooks")
-    shutil.copy(runtime.COURSE / "README.md", tmp_path)
+    shutil.copytree(COURSE / "notebooks", tmp_path / "notebooks")
+    shutil.copy(COURSE / "README.md", tmp_path)
     monkeypatch.setattr(colab, "COURSE", tmp_path)
     monkeypatch.setattr(tools, "COURSE", tmp_path)
 
@@ -167,10 +169,10 @@ def copy(tmp_path, monkeypatch):
 
 
 def test_there_is_a_link_to_colab_only_where_an_address_is_stamped():
-    stamped = {path: 'ADDRESS, REFERENCE = \\"\\"' not in path.read_text(encoding="utf-8") for path in NOTEBOOKS}
+    stamped = {path: 'SOURCE, HELP = \\"git+https://\\"' not in path.read_text(encoding="utf-8") for path in NOTEBOOKS}
     assert len(set(stamped.values())) == 1, "some notebooks are stamped and others not: run make colab again"
     if not any(stamped.values()):
-        for path in [*NOTEBOOKS, runtime.COURSE / "README.md"]:
+        for path in [*NOTEBOOKS, COURSE / "README.md"]:
             assert "colab.research" not in path.read_text(encoding="utf-8")
 
 
@@ -182,7 +184,7 @@ def test_stamping_is_idempotent_and_can_be_changed(copy):
         assert f"colab.research.google.com/github/someone/course/blob/v1/{page}" in text
         if name != "README.md":
             cell = nbformat.reads(text, as_version=4).cells[1].source
-            assert 'ADDRESS, REFERENCE = "https://github.com/someone/course", "v1"' in cell
+            assert 'SOURCE, HELP = "git+https://github.com/someone/course@v1", "pip cannot install' in cell
     assert copy("someone/course", "v1")[1] == once
     changed = copy("other/name")[1]
     assert all("someone" not in text and "blob/main/" in text for text in changed.values())
@@ -194,7 +196,7 @@ def test_a_short_commit_is_stamped_with_all_of_its_digits(copy, tmp_path):
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=tmp_path, capture_output=True, text=True).stdout.strip()
     for reference, stamped in {commit[:8]: commit, "deadbeef0": "deadbeef0"}.items():
         text = copy("someone/course", reference)[1]["notebooks/01_autoencoder.ipynb"]
-        assert f'\\"https://github.com/someone/course\\", \\"{stamped}\\"' in text
+        assert f'"git+https://github.com/someone/course@{stamped}\\"' in text
 
 
 @pytest.mark.parametrize("arguments", [(), ("one", "two", "three"), ("no-slash",), ("a b/c",)])
@@ -203,30 +205,3 @@ def test_an_address_that_is_none_changes_nothing(arguments, copy, capsys):
     status, after = copy(*arguments)
     assert status == 2 and after == before
     assert capsys.readouterr().err
-
-
-def test_a_stamped_notebook_alone_fetches_the_course(copy, tmp_path):
-    """As on Colab: one notebook in an empty folder, `google.colab` importable, and nothing of the course near."""
-    origin = tmp_path / "origin"
-    address, identity = alone.publish(origin), ["-c", "user.name=test", "-c", "user.email=test@localhost"]
-    subprocess.run(["git", "tag", "v1"], cwd=origin, check=True)
-    (origin / "utils" / "runtime.py").write_text("raise RuntimeError('not the pinned reference')")
-    subprocess.run(["git", *identity, "commit", "--quiet", "--all", "-m", "later"], cwd=origin, check=True)
-    files = copy(address, "v1")[1]
-    folder = tmp_path / "alone"
-    folder.mkdir()
-    (folder / "00_start_here.ipynb").write_text(files["notebooks/00_start_here.ipynb"], encoding="utf-8")
-    stub = tmp_path / "stub" / "google" / "colab"
-    stub.mkdir(parents=True)
-    (stub / "__init__.py").touch()
-    subprocess.run(
-        [sys.executable, "-m", "jupyter", "execute", "--inplace", "00_start_here.ipynb"],
-        cwd=folder,
-        env={**os.environ, "COURSE_MODE": "quick", "PYTHONPATH": str(stub.parents[1])},
-        check=True,
-        timeout=300,
-    )
-    assert (folder / "course" / "utils" / "runtime.py").is_file()
-    executed = nbformat.read(folder / "00_start_here.ipynb", as_version=4)
-    assert "mode        quick" in executed.cells[1].outputs[0].text
-    assert execute.results(executed)["headline"].startswith("ae16_sse")

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import utils  # noqa: F401  # for a console that lacks some letters
+
 COURSE = Path(__file__).resolve().parents[1]
 
 
@@ -13,6 +15,11 @@ def chapters() -> list[Path]:
 def solutions() -> list[Path]:
     """The solutions to the exercises, in order: each has the name of its chapter."""
     return sorted((COURSE / "notebooks" / "solutions").glob("[0-9]*.ipynb"))
+
+
+def appendices() -> list[Path]:
+    """The pages of tables that chapter 00 links to."""
+    return sorted((COURSE / "notebooks").glob("appendix_*.md"))
 
 
 def notebooks() -> list[Path]:

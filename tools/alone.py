@@ -1,4 +1,4 @@
-"""Execute each chapter as Colab does: a stamped notebook alone in an empty folder, with this interpreter's packages.
+"""Execute each chapter as Colab does: alone in an empty folder, the course installed by pip in this interpreter.
 
     python -m tools.alone [--mode quick] [--offline | --mnist] [chapter ...]
 
@@ -20,7 +20,7 @@ from pathlib import Path
 import nbclient
 import nbformat
 
-from tools import COURSE, chapters, colab, execute
+from tools import COURSE, chapters, execute
 
 TOGETHER = 2  # as many as Colab has cores; more would slow each other down
 
@@ -38,9 +38,9 @@ def main() -> int:
     sources = ([] if arguments.mnist else ["offline"]) + (["MNIST"] if mnist else [])
     failures = 0
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(TOGETHER) as pool:
-        address = publish(Path(folder) / "origin")
+        site = install(publish(Path(folder) / "origin"), Path(folder) / "site")
         runs = [(path, source) for path in paths for source in sources]
-        rows = [pool.submit(run, *each, arguments.mode, address, mnist) for each in runs]
+        rows = [pool.submit(run, *each, arguments.mode, site, mnist) for each in runs]
         print(f"{'chapter':<32}{'data':<9}{'seconds':>8}  {arguments.mode} mode", flush=True)
         try:
             for (path, source), row in zip(runs, rows, strict=True):
@@ -77,10 +77,18 @@ def publish(origin: Path) -> str:
     return origin.as_uri()
 
 
-def run(path: Path, source: str, mode: str, address: str, mnist: Path | None) -> tuple[float, str]:
+def install(address: str, site: Path) -> Path:
+    """What the set-up cell does on Colab, once for all chapters, and into a folder that goes away."""
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(site), f"git+{address}"]
+    subprocess.run(command, check=True)
+    return site
+
+
+def run(path: Path, source: str, mode: str, site: Path, mnist: Path | None) -> tuple[float, str]:
     """Execute one chapter; return the seconds it took and what went wrong, if anything."""
     environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    environment |= {"COURSE_MODE": mode, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # or the debugger warns of Python 3.13
+    environment |= {"COURSE_MODE": mode, "PYTHONPATH": str(site)}
+    environment["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # or the debugger warns of Python 3.13
     # Chapters that run side by side take two thirds of the processor's time if each has one thread.
     environment |= dict.fromkeys(("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"), "1")
     if source == "MNIST":
@@ -92,7 +100,6 @@ def run(path: Path, source: str, mode: str, address: str, mnist: Path | None) ->
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         alone = Path(folder, path.name)
         shutil.copy(path, alone)
-        colab.stamp(alone, address, "HEAD", None)
         notebook = nbformat.read(alone, as_version=4)
         try:
             execute.execute(notebook, alone.parent, environment, quiet=True)

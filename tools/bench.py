@@ -14,62 +14,27 @@ import time
 import keras
 import numpy as np
 
+from tools import judge
 from tools.references import keras_vae, tutorial_dcgan
-from utils import judge
-from utils.autoencoders import (
-    Autoencoder,
-    convolutional_decoder,
-    convolutional_encoder,
-    dense_decoder,
-    dense_encoder,
-)
-from utils.gan import (
-    GAN,
-    ConditionalGAN,
+from utils.autoencoders import Autoencoder
+from utils.drawn.digits import draw_digits
+from utils.explore import explore_attributes, explore_classes, explore_plane
+from utils.gan import GAN, ConditionalGAN
+from utils.networks import (
     conditional_discriminator,
     conditional_generator,
+    convolutional_decoder,
+    convolutional_encoder,
     dcgan_discriminator,
     dcgan_generator,
+    dense_decoder,
     dense_discriminator,
+    dense_encoder,
     dense_generator,
 )
-from utils.interactive import explore_attributes, explore_classes, explore_plane
-from utils.synthetic import draw_digits
 from utils.vae import VAE
 
-__all__ = ["Pace"]
-
 SECONDS = 5.0
-
-
-class Pace(keras.callbacks.Callback):
-    """Counts the steps per second of a training, and stops it when it has watched for so many seconds.
-
-    The clock starts after the first batch, in which Keras traces the graph and compiles it.
-    """
-
-    def __init__(self, seconds):
-        super().__init__()
-        self.seconds, self.steps, self.times = seconds, [0], []
-
-    def on_train_begin(self, logs=None):
-        self.times.append(time.perf_counter())
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.before = self.steps[-1]
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.times.append(time.perf_counter())
-        self.steps.append(self.before + batch + 1)  # so far; one call may be several steps
-        self.model.stop_training = len(self.times) > 3 and self.times[-1] - self.times[1] > self.seconds
-
-    @property
-    def seconds_to_first_batch(self) -> float:
-        return self.times[1] - self.times[0]
-
-    @property
-    def steps_per_second(self) -> float:
-        return (self.steps[-1] - self.steps[1]) / (self.times[-1] - self.times[1])
 
 
 def adam():
@@ -120,7 +85,7 @@ MODELS = {
         128,
         None,
     ),
-    "judge": (judge.untrained_classifier, judge.BATCH_SIZE, None),
+    "judge": (judge.compiled_classifier, judge.BATCH_SIZE, None),
     "VAE of keras.io": (keras_vae, 128, None),
     "TensorFlow's DCGAN": (tutorial_dcgan, 256, None),
 }
@@ -134,10 +99,16 @@ def measure(name: str) -> dict:
     keras.utils.set_random_seed(0)
     model = build()
     model.jit_compile = False
-    pace = Pace(SECONDS)
+    ends = []  # of the batches; Keras traces the graph in the first
+
+    def note(batch, logs):
+        ends.append(time.perf_counter())
+        model.stop_training = len(ends) > 2 and ends[-1] - ends[0] > SECONDS
+
     told = (labels,) if isinstance(model, ConditionalGAN | keras.Sequential) else ()
-    model.fit(images, *told, batch_size=batch_size, epochs=10_000, verbose=0, callbacks=[pace])
-    speed = batch_size * pace.steps_per_second
+    watch = keras.callbacks.LambdaCallback(on_train_batch_end=note)
+    model.fit(images, *told, batch_size=batch_size, epochs=10_000, verbose=0, callbacks=[watch])
+    speed = batch_size * (len(ends) - 1) / (ends[-1] - ends[0])
     return {"parameters": model.count_params(), "pace": speed, "memory": peak_memory()}
 
 

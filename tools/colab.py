@@ -2,7 +2,7 @@
 
     python -m tools.colab owner/name [reference]
 
-The reference (branch, tag or commit) pins what a notebook fetches; without it, the default branch. Instead of
+The reference (branch, tag or commit) pins what a notebook installs; without it, the default branch. Instead of
 owner/name, any address that git understands: then there is no badge, for Colab opens notebooks from GitHub only.
 Stamping again, with the same or another address, replaces the earlier stamp.
 """
@@ -15,14 +15,15 @@ from pathlib import Path
 from tools import COURSE, notebooks
 
 BADGE = re.compile(r"<!-- colab -->.*?<!-- /colab -->", re.DOTALL)
-STAMP = re.compile(r'(ADDRESS, REFERENCE = )\\?"[^"]*\\?", \\?"[^"]*\\?"')
+STAMP = re.compile(r'(SOURCE, HELP = )\\?"[^"]*\\?", \\?"[^"]*\\?"')
+HELP = "pip cannot install the course from {}: check address and network, and run this cell again."
 
 
 def main() -> int:
     if len(sys.argv) not in (2, 3):
         print(__doc__, file=sys.stderr)
         return 2
-    repository, reference = sys.argv[1], (sys.argv[2:] or ["HEAD"])[0]
+    repository, reference = sys.argv[1], (sys.argv[2:] or [""])[0]
     on_github = re.fullmatch(r"[\w.-]+/[\w.-]+", repository)
     if not on_github and "://" not in repository:
         print(f"{repository!r} is neither owner/name nor an address such as https://host/owner/name", file=sys.stderr)
@@ -34,7 +35,7 @@ def main() -> int:
         reference = found.strip() or reference
     for path in [*notebooks(), COURSE / "README.md"]:
         stamp(path, address, reference, repository if on_github else None)
-    print(f"Stamped {address} at {reference}.")
+    print(f"Stamped {address}{f' at {reference}' if reference else ''}.")
     return 0
 
 
@@ -43,13 +44,13 @@ def stamp(path: Path, address: str, reference: str, repository: str | None) -> N
     badge = "<!-- colab --><!-- /colab -->"
     if repository:
         chapter = path.relative_to(COURSE) if path.suffix == ".ipynb" else Path("notebooks/00_start_here.ipynb")
-        branch = "main" if reference == "HEAD" else reference
-        link = f"https://colab.research.google.com/github/{repository}/blob/{branch}/{chapter.as_posix()}"
+        link = f"https://colab.research.google.com/github/{repository}/blob/{reference or 'main'}/{chapter.as_posix()}"
         image = "https://colab.research.google.com/assets/colab-badge.svg"
         badge = f"<!-- colab -->[![Open in Colab]({image})]({link})<!-- /colab -->"
     text = path.read_text(encoding="utf-8")
     text = BADGE.sub(lambda _: badge, text)
-    text = STAMP.sub(lambda match: rf"{match[1]}\"{address}\", \"{reference}\"", text)
+    source = f"git+{address}@{reference}".rstrip("@")
+    text = STAMP.sub(lambda match: rf"{match[1]}\"{source}\", \"{HELP.format(source)}\"", text)
     path.write_text(text, encoding="utf-8")
 
 

@@ -94,7 +94,7 @@ def execute(notebook, folder: Path, environment=os.environ, quiet=False) -> None
 
 
 def results(notebook) -> dict:
-    """What `utils.results.table` said of the run: its headline, and whether its figures are comparable."""
+    """What `utils.course.results.table` said of the run: its headline, and whether its figures are comparable."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     return next((output.metadata for output in outputs if "headline" in output.get("metadata", {})), {})
 

@@ -13,7 +13,7 @@ STRIP = COURSE / "data" / "gallery.png"
 HEIGHT, GAP = 240, 12
 # The notebook, and the end of the cell whose picture it is.
 PICTURES = [
-    ("01_autoencoder", '"PCA": pca_images[first].clip(0, 1), "autoencoder": deep_images[first]}\n)'),
+    ("01_autoencoder", '"deep": deep_images[first],\n}\nplotting.reconstructions(rows)'),
     ("03_denoising_autoencoder", '"restored": restored[some]})'),
     ("06_vae", 'quantiles, quantiles, "VAE")'),
     ("07_latent_attributes", 'axis_names=("hair slider", "sunglasses slider"))'),

@@ -1,6 +1,6 @@
 """Write what README shows of the run: `python -m tools.readme`.
 
-The figures come from data/results.json, headlines first; the map from slides to sections is that of chapter 00.
+The figures come from data/results.json, headlines first; the map from slides to sections is that of the appendix.
 """
 
 import re
@@ -9,9 +9,9 @@ import nbformat
 
 from tools import COURSE, chapters
 from tools.execute import results as shown
-from utils import results
+from utils.course import results
 
-MAP = re.compile(r"^\| slides \|.*?(?=\n\n)", re.DOTALL | re.MULTILINE)
+MAP = re.compile(r"^\| slides \|.*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def updated(text: str) -> str:
@@ -30,10 +30,10 @@ def figures() -> str:
     for path in chapters():
         name = shown(nbformat.read(path, as_version=4))["headline"].split()[0]
         headlines[f"{path.stem[:2]}: {name}"] = everything[path.stem][name]
-    lines = [*results.rows(headlines), "", "<details>", "<summary>All figures</summary>", ""]
+    lines = [*rows(headlines), "", "<details>", "<summary>All figures</summary>", ""]
     for name, entries in sorted(everything.items()):
-        path = "utils/judge.py" if name == "judge" else f"notebooks/{name}.ipynb"
-        lines += [f"**[{name}]({path})**", "", *results.rows(entries), ""]
+        path = "utils/course/judge.py" if name == "judge" else f"notebooks/{name}.ipynb"
+        lines += [f"**[{name}]({path})**", "", *rows(entries), ""]
     lines += [
         "</details>",
         "",
@@ -43,10 +43,19 @@ def figures() -> str:
     return "\n".join(lines)
 
 
+def rows(entries: dict[str, dict]) -> list[str]:
+    """Figures as lines of a Markdown table."""
+    lines = ["| figure | measured | unit | better | reference | source |", "|---|---:|---|---|---:|---|"]
+    for name, entry in results.frame(entries).iterrows():
+        cells = f"`{name}`", f"**{entry.measured}**", entry.unit, entry.better, entry.reference, entry.source
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
 def slides() -> str:
     """The table that leads from the lecture's slides to sections, with links as README needs them."""
-    start = "\n\n".join(cell.source for cell in nbformat.read(chapters()[0], as_version=4).cells)
-    return MAP.search(start)[0].replace("](", "](notebooks/")
+    table = MAP.search((COURSE / "notebooks" / "appendix_slides.md").read_text(encoding="utf-8"))
+    return table[0].strip().replace("](", "](notebooks/")
 
 
 if __name__ == "__main__":

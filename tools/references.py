@@ -4,30 +4,13 @@ import keras
 from keras import layers
 
 from utils.gan import GAN
+from utils.networks import tutorial_discriminator, tutorial_generator
 from utils.vae import VAE
-
-__all__ = ["keras_vae", "tutorial_dcgan"]
 
 
 def tutorial_dcgan():
     """The DCGAN of TensorFlow's tutorial (tutorials/generative/dcgan), for batches of 256."""
-    up = {"padding": "same", "use_bias": False}
-    generator = [keras.Input((100,)), layers.Dense(7 * 7 * 256, use_bias=False), layers.BatchNormalization()]
-    generator += [layers.LeakyReLU(), layers.Reshape((7, 7, 256))]
-    for filters, strides in ((128, 1), (64, 2)):
-        generator += [
-            layers.Conv2DTranspose(filters, 5, strides, **up),
-            layers.BatchNormalization(),
-            layers.LeakyReLU(),
-        ]
-    # Outside pixels are in [0, 1], inside in [-1, 1].
-    generator += [layers.Conv2DTranspose(1, 5, 2, activation="tanh", **up), layers.Rescaling(0.5, 0.5)]
-    discriminator = [keras.Input((28, 28, 1)), layers.Rescaling(2.0, -1.0)]
-    for filters in (64, 128):
-        discriminator += [layers.Conv2D(filters, 5, 2, "same"), layers.LeakyReLU(), layers.Dropout(0.3)]
-    discriminator += [layers.Flatten(), layers.Dense(1)]
-    parts = keras.Sequential(generator, name="generator"), keras.Sequential(discriminator, name="discriminator")
-    model = GAN(*parts, 100, averaging=0, seed=0, name="reference")
+    model = GAN(tutorial_generator(), tutorial_discriminator(), 100, averaging=0, seed=0, name="reference")
     model.compile(keras.optimizers.Adam(1e-4), keras.optimizers.Adam(1e-4))
     return model
 

@@ -4,12 +4,14 @@ Needs MyST-NB, the Sphinx book theme and MathJax (`make site` installs them). Th
 network to be read.
 """
 
+import json
+import re
 import shutil
 import sys
 
 from sphinx.cmd.build import main as sphinx
 
-from tools import COURSE, chapters, notebooks, solutions
+from tools import COURSE, appendices, chapters, notebooks, solutions
 
 SOURCE, SITE = COURSE / "build" / "site-source", COURSE / "build" / "site"
 
@@ -22,7 +24,7 @@ nb_render_markdown_format = "gfm"  # outputs have tables
 myst_enable_extensions = ["dollarmath", "amsmath"]
 myst_heading_anchors = 3
 myst_heading_slug_func = "tools.site.anchor"
-suppress_warnings = ["mystnb.unknown_mime_type", "myst.header"]
+suppress_warnings = ["mystnb.unknown_mime_type", "myst.header", "misc.highlighting_failure"]
 html_theme = "sphinx_book_theme"
 html_theme_options = {
     "use_download_button": True, "use_fullscreen_button": False, "show_toc_level": 2, "navbar_persistent": [],
@@ -41,6 +43,7 @@ STYLE = """
 .highlight pre, .cell_output pre { font-size: 0.72rem; }
 .highlight, .highlight pre, .cell_output { max-width: 100%; overflow-x: auto; }
 code.literal, code.literal .pre { white-space: normal; }
+table.dataframe th, table.dataframe td { padding: 0.15rem 0.6rem; text-align: right; }
 @media (max-width: 800px) {
   code.literal, code.literal .pre { overflow-wrap: anywhere; }
   td code.literal .pre { overflow-wrap: normal; }
@@ -53,13 +56,22 @@ def anchor(heading: str) -> str:
     return heading.replace(" ", "-")
 
 
+def titled(text: str) -> str:
+    """A notebook whose hidden cells show their title, as on Colab."""
+    notebook = json.loads(text)
+    for cell in notebook["cells"]:
+        if title := re.match("# @title (.*)", "".join(cell["source"])):
+            cell["metadata"]["mystnb"] = {"code_prompt_show": f"{title[1]}: show the code"}
+    return json.dumps(notebook)
+
+
 def front_page() -> str:
     """README without what only a reader of the repository needs, and the lists of pages."""
     readme = (COURSE / "README.md").read_text(encoding="utf-8")
     text, found, _ = readme.partition("## Two commands")
     if not found:
         raise ValueError("README has no section 'Two commands', before which the front page ends.")
-    for caption, paths in {"Chapters": chapters(), "Solutions": solutions()}.items():
+    for caption, paths in {"Chapters": chapters(), "Appendix": appendices(), "Solutions": solutions()}.items():
         pages = "\n".join(path.relative_to(COURSE / "notebooks").with_suffix("").as_posix() for path in paths)
         text += f"\n```{{toctree}}\n:maxdepth: 1\n:caption: {caption}\n\n{pages}\n```\n"
     return text
@@ -68,10 +80,13 @@ def front_page() -> str:
 def main() -> int:
     shutil.rmtree(SOURCE, ignore_errors=True)
     shutil.rmtree(SITE, ignore_errors=True)
-    for path in notebooks():
+    for path in notebooks() + appendices():
         copy = SOURCE / path.relative_to(COURSE / "notebooks")
         copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, copy)
+        text = path.read_text(encoding="utf-8").replace("](../utils/", "](utils/")
+        text = text.replace("](../../utils/", "](../utils/")
+        copy.write_text(titled(text) if path.suffix == ".ipynb" else text, encoding="utf-8")
+    shutil.copytree(COURSE / "utils", SOURCE / "utils", ignore=shutil.ignore_patterns("__pycache__", "data"))
     (SOURCE / "_static").mkdir()
     (SOURCE / "_static" / "wide.css").write_text(STYLE, encoding="utf-8")
     (SOURCE / "data").mkdir()

@@ -1,47 +1,13 @@
-"""Models, losses, data and pictures of the course: import from the modules named here.
+"""Models, networks, data, metrics and plots of the course.
 
-A module imports only from those before it in this list.
+Import from the modules: `from utils.vae import VAE`. Nothing is imported here, so that each module brings only what it
+needs.
 """
 
-# runtime comes first: it quiets TensorFlow's log before anything else imports TensorFlow.
-from utils import runtime  # isort: skip
-from utils import (
-    autoencoders,
-    celeba,
-    checkpoints,
-    data,
-    faces,
-    fingerprint,
-    gan,
-    interactive,
-    judge,
-    metrics,
-    plotting,
-    replicas,
-    results,
-    stacking,
-    synthetic,
-    training,
-    vae,
-)
+import os
+import sys
 
-__all__ = [  # noqa: RUF022
-    "runtime",
-    "synthetic",
-    "faces",
-    "celeba",
-    "data",
-    "replicas",
-    "autoencoders",
-    "vae",
-    "gan",
-    "metrics",
-    "plotting",
-    "checkpoints",
-    "fingerprint",
-    "training",
-    "stacking",
-    "results",
-    "judge",
-    "interactive",
-]
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes tell a reader nothing
+for stream in (sys.stdout, sys.stderr):
+    if hasattr(stream, "reconfigure"):  # a console may lack a letter, such as é on a Korean Windows (cp949)
+        stream.reconfigure(errors="replace")

@@ -1,44 +1,26 @@
-"""Generative adversarial networks: the losses, the model that plays the game, with and without labels, and its parts.
+"""Generative adversarial networks: the losses and the model that trains both networks, with and without labels.
 
-A discriminator returns logits: positive where it takes its input for real.
+A discriminator returns logits: positive for images that it classifies as real.
 """
 
-import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import layers, ops
+from keras import ops
 
 from utils.autoencoders import sum_per_image
-from utils.replicas import normal
-
-__all__ = [
-    "GAN",
-    "LOSSES",
-    "AdversarialLoss",
-    "ConditionalGAN",
-    "MinibatchStandardDeviation",
-    "conditional_discriminator",
-    "conditional_generator",
-    "dcgan_discriminator",
-    "dcgan_generator",
-    "dense_discriminator",
-    "dense_generator",
-    "downsampling",
-    "hinge",
-    "minimax",
-    "non_saturating",
-    "upsampling",
-]
+from utils.base import StopAtNonFinite, TwoNetworks, predict
+from utils.checks import check_images, check_labels, check_logits, check_training_data, ends_in
 
 
 class AdversarialLoss(NamedTuple):
     """Two functions that return scalars, means over the batch; logits have shape (batch, 1)."""
 
-    discriminator: callable  # (real_logits, fake_logits) -> what the discriminator minimises
-    generator: callable  # (fake_logits) -> what the generator minimises
+    discriminator: Callable  # (real_logits, fake_logits) -> what the discriminator minimizes
+    generator: Callable  # (fake_logits) -> what the generator minimizes
 
 
 def _cross_entropy(real_logits, fake_logits):
@@ -48,240 +30,181 @@ def _cross_entropy(real_logits, fake_logits):
 minimax = AdversarialLoss(_cross_entropy, lambda fake_logits: -ops.mean(ops.softplus(fake_logits)))
 """-V and V of V = E[log D(x)] + E[log(1 - D(G(z)))], in nats (Goodfellow et al. 2014, equation 1).
 
-With D = sigmoid(logit), -log D is softplus(-logit) and -log(1 - D) is softplus(logit). The generator's part of V is the
-second term; its gradient vanishes where the discriminator is sure.
+With D = sigmoid(logit), -log D is softplus(-logit) and -log(1 - D) is softplus(logit). The generator minimizes the
+second term of V; its gradient vanishes where the discriminator is certain.
 """
 
 non_saturating = AdversarialLoss(_cross_entropy, lambda fake_logits: ops.mean(ops.softplus(-fake_logits)))
-"""As `minimax` for the discriminator; the generator minimises -E[log D(G(z))] (Goodfellow et al. 2014, section 3)."""
+"""As `minimax` for the discriminator; the generator minimizes -E[log D(G(z))] (Goodfellow et al. 2014, section 3)."""
 
 hinge = AdversarialLoss(
     lambda real_logits, fake_logits: ops.mean(ops.relu(1 - real_logits)) + ops.mean(ops.relu(1 + fake_logits)),
     lambda fake_logits: -ops.mean(fake_logits),
 )
-"""Logits beyond ±1 on the right side cost nothing (Lim and Ye 2017; Miyato et al. 2018)."""
+"""Logits beyond ±1 on the correct side contribute nothing (Lim and Ye 2017; Miyato et al. 2018)."""
 
 LOSSES = {"minimax": minimax, "non_saturating": non_saturating, "hinge": hinge}
 
 
-@keras.saving.register_keras_serializable("course")
-class GAN(keras.Model):
-    """A generator and a discriminator that train against each other (Goodfellow et al. 2014).
+class Adversaries(TwoNetworks):
+    """The Keras habits of a GAN: `compile` with two optimizers, `fit` with its checks, metrics, and saving."""
 
-    `fit(x)` makes one step of both for each batch, from the same generated images: a step of gradient descent in the
-    discriminator's loss and one in the generator's. It reports the losses `d_loss` and `g_loss`, and `d_real_accuracy`
-    and `d_fake_accuracy`, the shares of real and of generated images that the discriminator takes for what they are.
+    networks = ("generator", "discriminator")
 
-    Beside the generator stands a copy whose weights are a moving average over the steps; it makes the samples (Yazıcı
-    et al. 2019). `call` is this copy: z (batch, latent_dim) -> images.
-
-    Args:
-        generator: Keras model, (batch, latent_dim) -> (batch, ...).
-        discriminator: Keras model, (batch, ...) -> (batch, 1), logits.
-        latent_dim: of z, drawn from N(0, 1).
-        averaging: decay of the moving average for each step; less in the first steps.
-        gradient_penalty: γ of the penalty R1, ½ γ E[|∇D(x)|²] over real images x, with the logit as D, which keeps the
-            discriminator from becoming steep around the data (Mescheder et al. 2018). 0 leaves it away. To save time it
-            is measured on a quarter of each batch.
-        seed: of the draws in training; None draws one.
-
-    Raises:
-        ValueError: the parts do not fit, or an argument is impossible.
-    """
-
-    def __init__(
-        self, generator, discriminator, latent_dim, averaging=0.999, gradient_penalty=0.0, seed=None, **kwargs
-    ):
-        super().__init__(**kwargs)
-        if not 0 <= averaging < 1:
-            raise ValueError(f"averaging is {averaging}: choose 0 (no average) or more, but less than 1.")
-        if gradient_penalty < 0:
-            raise ValueError(f"gradient_penalty is {gradient_penalty}: it weighs a penalty, so it is 0 or more.")
-        self.generator, self.discriminator, self.latent_dim = generator, discriminator, latent_dim
-        self._check_parts()
-        self.averaging, self.gradient_penalty, self.seed = averaging, gradient_penalty, seed
-        self.averaged_generator = keras.models.clone_model(generator)
-        self.averaged_generator.set_weights(generator.get_weights())
-        self.averaged_generator.jit_compile = False  # a few batches of predict do not repay a compilation
-        self.seed_generator = keras.random.SeedGenerator(seed)
-        names = ("d_loss", "g_loss", "d_real_accuracy", "d_fake_accuracy")
-        self.trackers = {name: keras.metrics.Mean(name) for name in names}
-        self.built = True  # the parts came built
-
-    def _check_parts(self) -> None:
-        z_shape, image_shape = self._shape_of_z(), self._shape_of_image()
-        if z_shape != (None, self.latent_dim):
-            raise ValueError(
-                f"The generator takes z of shape {z_shape}, but latent_dim is {self.latent_dim}: make them the same."
-            )
-        if image_shape != self.generator.output_shape:
-            raise ValueError(
-                f"The generator returns shape {self.generator.output_shape}, but the discriminator takes "
-                f"{image_shape}: make them the same."
-            )
-        if self.discriminator.output_shape != (None, 1):
-            raise ValueError(
-                f"The discriminator returns shape {self.discriminator.output_shape}: it has to end in one logit, "
-                "(None, 1)."
-            )
-
-    def _shape_of_z(self):
-        return self.generator.input_shape
-
-    def _shape_of_image(self):
-        return self.discriminator.input_shape
-
-    def call(self, inputs, training=False):
-        return self.averaged_generator(inputs, training=training)
-
-    def compile(self, generator_optimizer, discriminator_optimizer, loss="non_saturating", **kwargs):
-        """Choose the optimizers, one for each part, and the loss: a name in `LOSSES`."""
-        if loss not in LOSSES:
-            raise ValueError(f"loss is {loss!r}: choose one of {', '.join(LOSSES)}.")
-        if generator_optimizer is discriminator_optimizer:
-            raise ValueError("Give generator and discriminator an optimizer each: one cannot count two games.")
-        if self.dtype_policy.name == "mixed_float16":  # as Keras does for models with one optimizer
-            generator_optimizer, discriminator_optimizer = (
-                optimizer
-                if isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-                else keras.optimizers.LossScaleOptimizer(optimizer)
-                for optimizer in (generator_optimizer, discriminator_optimizer)
-            )
-        # XLA would leave out the check for numbers that are not finite.
-        super().compile(optimizer=None, jit_compile=False, **kwargs)
-        self.generator_optimizer, self.discriminator_optimizer = generator_optimizer, discriminator_optimizer
+    def compile(self, generator_optimizer="adam", discriminator_optimizer="adam", loss="non_saturating", **kwargs):
+        """Choose an optimizer for each network, by name or as an object, and the loss, a name in `LOSSES`."""
+        _check_compile(self, generator_optimizer, discriminator_optimizer, loss, kwargs)
+        super().compile(optimizer=None, **{"jit_compile": False, **kwargs})
+        self.generator_optimizer = keras.optimizers.get(generator_optimizer)
+        self.discriminator_optimizer = keras.optimizers.get(discriminator_optimizer)
+        self.generator_optimizer.build(self.generator.trainable_variables)
+        self.discriminator_optimizer.build(self.discriminator.trainable_variables)
         self.adversarial_loss = loss
-        generator_optimizer.build(self.generator.trainable_variables)
-        discriminator_optimizer.build(self.discriminator.trainable_variables)
 
     def get_compile_config(self):
         if not self.compiled:
             return None
-        optimizers = {
-            "generator_optimizer": self.generator_optimizer,
-            "discriminator_optimizer": self.discriminator_optimizer,
-        }
-        return {
-            **{name: keras.saving.serialize_keras_object(optimizer) for name, optimizer in optimizers.items()},
-            "loss": self.adversarial_loss,
-        }
+        optimizers = {name: getattr(self, name) for name in ("generator_optimizer", "discriminator_optimizer")}
+        serialized = {name: keras.saving.serialize_keras_object(optimizer) for name, optimizer in optimizers.items()}
+        return {**serialized, "loss": self.adversarial_loss}
 
     def compile_from_config(self, config):
         self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+
+    def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
+        """As `keras.Model.fit`; raises ValueError for data that do not fit, FloatingPointError as `StopAtNonFinite`."""
+        if kwargs.get("validation_data") is not None or kwargs.get("validation_split"):
+            raise ValueError(NO_VALIDATION)
+        x = check_training_data(x, y, self.check_data, kwargs.get("steps_per_epoch"), kwargs.get("sample_weight"))
+        return super().fit(x, y, *args, callbacks=[StopAtNonFinite(), *(callbacks or [])], **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        """Raises ValueError: a GAN has no loss that measures its images."""
+        raise ValueError(NO_VALIDATION)
 
     @property
     def metrics(self):
         return list(self.trackers.values())
 
-    def _unpack(self, data):
-        """The real images of a batch, and what the parts are told besides them: here nothing."""
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if y is not None or sample_weight is not None:
-            raise ValueError("A GAN learns from images alone: fit(x). With labels it is a ConditionalGAN.")
-        return x, None
 
-    def _generate(self, part, z, condition, training):
-        return part(z, training=training)
+NO_VALIDATION = (
+    "A GAN's losses do not measure how good its images are, so there is nothing to evaluate on other data: compare "
+    "samples with images instead (utils.metrics.frechet_distance)."
+)
 
-    def _discriminate(self, images, condition):
-        return self.discriminator(images, training=True)
+
+@keras.saving.register_keras_serializable("course")
+class GAN(Adversaries):
+    """A generator and a discriminator that are trained against each other (Goodfellow et al. 2014).
+
+    For each batch, `fit(x)` takes one step of each network, computed from the same generated images. It reports the
+    losses `d_loss` and `g_loss`, and `d_real_accuracy` and `d_fake_accuracy`, the shares of real and of generated
+    images that the discriminator classifies correctly. Samples come from a copy of the generator,
+    `averaged_generator`, whose weights are a moving average over the steps (Yazıcı et al. 2019); `call` is this copy.
+
+    Args:
+        generator: Keras model, (batch, latent_dim) -> (batch, ...).
+        discriminator: Keras model, (batch, ...) -> (batch, 1), logits.
+        latent_dim: of z, which is drawn from N(0, 1).
+        averaging: decay of the moving average per step; it starts lower. 0 disables the average.
+        gradient_penalty: γ of the penalty R1, ½ γ E[|∇D(x)|²] over real images x, with the logit as D (Mescheder et al.
+            2018), computed on a quarter of each batch to save time. 0 disables it.
+        seed: of the draws in training; None draws one.
+
+    Raises ValueError if the networks do not fit together, or an argument is impossible.
+    """
+
+    options = ("latent_dim", "averaging", "gradient_penalty", "seed")
+
+    def __init__(
+        self, generator, discriminator, latent_dim, averaging=0.999, gradient_penalty=0.0, seed=None, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.generator, self.discriminator, self.latent_dim = generator, discriminator, latent_dim
+        self.averaging, self.gradient_penalty, self.seed = averaging, gradient_penalty, seed
+        _check_arguments(self)
+        self.averaged_generator = keras.models.clone_model(generator)
+        self.averaged_generator.set_weights(generator.get_weights())
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        names = ("d_loss", "g_loss", "d_real_accuracy", "d_fake_accuracy")
+        self.trackers = {name: keras.metrics.Mean(name) for name in names}
+        inputs = generator.inputs
+        self(inputs if len(inputs) > 1 else inputs[0])  # builds it, so that it can be saved and exported untrained
+
+    def call(self, inputs, training=False):
+        return self.averaged_generator(inputs, training=training)  # z (batch, latent_dim) -> (batch, ...)
+
+    def normal(self, shape):
+        """Standard normal numbers of this shape."""
+        return keras.random.normal(shape, seed=self.seed_generator)
 
     def train_step(self, data):
-        real, condition = self._unpack(data)
-        z = normal((ops.shape(real)[0], self.latent_dim), self.seed_generator)
+        real, labels = self.unpack(data)  # (batch, ...), and (batch,) or None
+        z = self.normal((ops.shape(real)[0], self.latent_dim))
         loss = LOSSES[self.adversarial_loss]
         with tf.GradientTape(persistent=True) as tape:
-            fake = self._generate(self.generator, z, condition, training=True)
-            real_logits = ops.cast(self._discriminate(real, condition), "float32")
-            fake_logits = ops.cast(self._discriminate(fake, condition), "float32")
-            d_loss, g_loss = loss.discriminator(real_logits, fake_logits), loss.generator(fake_logits)
-            # Gradients are summed over replicas, and half precision needs its losses scaled.
-            replicas = tf.distribute.get_strategy().num_replicas_in_sync
-            penalty = self._penalty(real, condition) if self.gradient_penalty else 0.0
-            d_scaled = self.discriminator_optimizer.scale_loss((d_loss + penalty) / replicas)
-            g_scaled = self.generator_optimizer.scale_loss(g_loss / replicas)
-        for part, optimizer, scaled in (
-            (self.discriminator, self.discriminator_optimizer, d_scaled),
-            (self.generator, self.generator_optimizer, g_scaled),
-        ):
-            optimizer.apply(tape.gradient(scaled, part.trainable_variables), part.trainable_variables)
-        self._move_average()
-        measured = {
-            "d_loss": tf.debugging.check_numerics(d_loss, "d_loss"),
-            "g_loss": tf.debugging.check_numerics(g_loss, "g_loss"),
-            "d_real_accuracy": ops.mean(ops.cast(real_logits > 0, "float32")),
-            "d_fake_accuracy": ops.mean(ops.cast(fake_logits < 0, "float32")),
-        }
-        for name, value in measured.items():
-            self.trackers[name].update_state(value)
+            fake = self.generate_with(self.generator, z, labels, training=True)  # (batch, ...)
+            real_logits = self.discriminate(real, labels)  # (batch, 1)
+            fake_logits = self.discriminate(fake, labels)
+            d_loss = loss.discriminator(real_logits, fake_logits)
+            g_loss = loss.generator(fake_logits)
+            d_total = d_loss + self.penalty(real, labels)
+        d_weights, g_weights = self.discriminator.trainable_variables, self.generator.trainable_variables
+        self.discriminator_optimizer.apply(tape.gradient(d_total, d_weights), d_weights)
+        self.generator_optimizer.apply(tape.gradient(g_loss, g_weights), g_weights)
+        self.move_average()
+        values = d_loss, g_loss, ops.mean(real_logits > 0), ops.mean(fake_logits < 0)
+        for tracker, value in zip(self.trackers.values(), values, strict=True):
+            tracker.update_state(value, ops.shape(real)[0])  # the last batch may be smaller
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
-    def _penalty(self, real, condition):
+    def unpack(self, data):
+        """The real images of a batch as float32, and no labels."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        _check_batch(self, y, sample_weight)
+        return ops.cast(x, "float32"), y
+
+    def generate_with(self, generator, z, labels, training):
+        return generator(z, training=training)
+
+    def discriminate(self, images, labels):
+        return ops.cast(self.discriminator(images, training=True), "float32")
+
+    def penalty(self, real, labels):
+        """½ γ times the mean squared gradient of the logits with respect to a quarter of the real images."""
+        if not self.gradient_penalty:
+            return 0.0
         some = slice(0, -(-ops.shape(real)[0] // 4))
-        real, condition = real[some], condition if condition is None else condition[some]
+        real, labels = real[some], None if labels is None else labels[some]
         with tf.GradientTape() as tape:
             tape.watch(real)
-            # Of the sum, for an image only moves its own logit (apart from what a layer mixes over the batch).
-            total = ops.sum(self._discriminate(real, condition))
+            total = ops.sum(self.discriminate(real, labels))  # an image affects its own logit only
         return 0.5 * self.gradient_penalty * ops.mean(sum_per_image(ops.square(tape.gradient(total, real))))
 
-    def _move_average(self) -> None:
+    def move_average(self):
         step = ops.cast(self.generator_optimizer.iterations, "float32")
         decay = ops.minimum(self.averaging, step / (step + 10))
-        for averaged, weight in zip(self.averaged_generator.weights, self.generator.weights, strict=True):
-            if averaged.dtype.startswith("float"):
-                averaged.assign(weight + decay * (averaged - weight))
-
-    def fit(self, x=None, *args, callbacks=None, **kwargs):
-        """As `keras.Model.fit`. If a loss is no longer finite, training stops with the weights of the last epoch.
-
-        Raises FloatingPointError in this case.
-        """
-        good = _LastGoodWeights()
-        try:
-            return super().fit(x, *args, callbacks=[good, *(callbacks or [])], **kwargs)
-        except tf.errors.InvalidArgumentError as error:
-            if "Tensor had" not in error.message:  # as check_numerics says it
-                raise
-            self.set_weights(good.weights)
-            raise FloatingPointError(
-                f"A loss was not finite in epoch {good.epoch + 1}, so training stopped; the weights are those from "
-                f"before this epoch. Look for inputs that are not finite, or lower the learning rates."
-            ) from None
+        for average, weight in zip(self.averaged_generator.weights, self.generator.weights, strict=True):
+            if average.dtype.startswith("float"):
+                average.assign(weight + decay * (average - weight))
 
     def sample(self, count, seed=0) -> np.ndarray:
-        """`count` new images (count, ...): z from N(0, 1), by the averaged generator."""
+        """`count` generated images (count, ...): z from N(0, 1), by the averaged generator."""
         return self.generate(np.random.default_rng(seed).normal(size=(count, self.latent_dim)).astype(np.float32))
 
     def generate(self, z) -> np.ndarray:
         """Images (n, ...) of latent vectors (n, latent_dim), by the averaged generator."""
-        return self.averaged_generator.predict(z, batch_size=1000, verbose=0)
+        check_images(z, (self.latent_dim,), name="latent vectors")
+        return predict(self.averaged_generator, z)
 
-    def get_config(self):
-        parts = {"generator": self.generator, "discriminator": self.discriminator}
-        own = ("latent_dim", "averaging", "gradient_penalty", "seed")
-        return {
-            **super().get_config(),
-            **{name: keras.saving.serialize_keras_object(part) for name, part in parts.items()},
-            **{name: getattr(self, name) for name in own},
-        }
-
-    @classmethod
-    def from_config(cls, config):
-        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("generator", "discriminator")}
-        return cls(**{**config, **parts})
-
-
-class _LastGoodWeights(keras.callbacks.Callback):
-    epoch, weights = 0, None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch, self.weights = epoch, self.model.get_weights()
+    def check_data(self, x, y=None):
+        """Raises ValueError for images, or labels, that the model cannot be trained on."""
+        _check_training_images(self, x)
 
 
 @keras.saving.register_keras_serializable("course")
 class ConditionalGAN(GAN):
-    """A GAN whose two parts are told the class (Mirza and Osindero 2014): V = E[log D(x|y)] + E[log(1 - D(G(z|y)|y))].
+    """A GAN whose networks receive the class (Mirza and Osindero 2014): V = E[log D(x|y)] + E[log(1 - D(G(z|y)|y))].
 
     `fit(x, y)` with labels y, integers (n,). Generated images get the labels of the real ones in the batch.
 
@@ -289,170 +212,95 @@ class ConditionalGAN(GAN):
         generator: Keras model of two inputs, z (batch, latent_dim) and labels (batch,), -> (batch, ...).
         discriminator: Keras model of two inputs, images (batch, ...) and labels (batch,), -> (batch, 1), logits.
         num_classes: labels are 0 to num_classes - 1.
-        latent_dim, averaging, seed: as for `GAN`.
+        latent_dim, averaging, gradient_penalty, seed: as for `GAN`.
 
-    Raises:
-        ValueError: as for `GAN`; and where labels are missing or outside their range.
+    Raises ValueError as `GAN` does, and for labels that are missing or out of range.
     """
 
+    options = (*GAN.options, "num_classes")
+
     def __init__(self, generator, discriminator, latent_dim, num_classes, **kwargs):
-        super().__init__(generator, discriminator, latent_dim, **kwargs)
         self.num_classes = num_classes
+        super().__init__(generator, discriminator, latent_dim, **kwargs)
 
-    def _check_parts(self) -> None:
-        for part, takes in ((self.generator, "z and labels"), (self.discriminator, "images and labels")):
-            if len(part.inputs) != 2:
-                raise ValueError(f"{part.name} has {len(part.inputs)} inputs: it takes two, {takes}.")
-        super()._check_parts()
+    def generate_with(self, generator, z, labels, training):
+        return generator([z, labels], training=training)
 
-    def _shape_of_z(self):
-        return self.generator.input_shape[0]
-
-    def _shape_of_image(self):
-        return self.discriminator.input_shape[0]
-
-    def _unpack(self, data):
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if y is None or sample_weight is not None:
-            raise ValueError("A ConditionalGAN needs images and labels, and nothing else: fit(x, y).")
-        return x, y
-
-    def _generate(self, part, z, condition, training):
-        return part([z, condition], training=training)
-
-    def _discriminate(self, images, condition):
-        return self.discriminator([images, condition], training=True)
-
-    def check_data(self, x, y=None) -> None:
-        """Raises ValueError for labels that are not classes."""
-        if y is not None:
-            self._check_labels(y)
-
-    def _check_labels(self, labels) -> np.ndarray:
-        labels = np.asarray(labels)
-        if not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"Labels are {labels.dtype}: they are classes, so give integers.")
-        if labels.size and not 0 <= labels.min() <= labels.max() < self.num_classes:
-            raise ValueError(
-                f"Labels run from {labels.min()} to {labels.max()}, but there are {self.num_classes} classes, 0 to "
-                f"{self.num_classes - 1}."
-            )
-        return labels
-
-    def fit(self, x=None, y=None, *args, **kwargs):
-        self.check_data(x, y)
-        return super().fit(x, y, *args, **kwargs)
+    def discriminate(self, images, labels):
+        return ops.cast(self.discriminator([images, labels], training=True), "float32")
 
     def sample(self, labels, seed=0) -> np.ndarray:
-        """A new image for each of the labels (n,): z from N(0, 1), by the averaged generator."""
+        """A generated image for each of the labels (n,): z from N(0, 1), by the averaged generator."""
         z = np.random.default_rng(seed).normal(size=(len(labels), self.latent_dim)).astype(np.float32)
         return self.generate(z, labels)
 
     def generate(self, z, labels) -> np.ndarray:
         """Images (n, ...) of latent vectors (n, latent_dim) and labels (n,), by the averaged generator."""
-        return self.averaged_generator.predict([z, self._check_labels(labels)], batch_size=1000, verbose=0)
+        check_images(z, (self.latent_dim,), name="latent vectors")
+        check_labels(labels, self.num_classes, len(z))
+        return predict(self.averaged_generator, [z, np.asarray(labels)])
 
-    def get_config(self):
-        return {**super().get_config(), "num_classes": self.num_classes}
-
-
-def dense_generator(latent_dim, hidden=(256, 512), output_shape=(28, 28, 1), output_activation="sigmoid"):
-    """Dense layers from z to images: (batch, latent_dim) -> (batch, *output_shape)."""
-    stack = [keras.Input((latent_dim,))]
-    for units in hidden:
-        stack += [layers.Dense(units), layers.LeakyReLU(negative_slope=0.2)]
-    stack += [layers.Dense(math.prod(output_shape), output_activation, dtype="float32")]
-    return keras.Sequential([*stack, layers.Reshape(output_shape, dtype="float32")], name="generator")
+    def check_data(self, x, y=None):
+        _check_training_images(self, x)
+        if y is not None:
+            check_labels(y, self.num_classes, len(x))
 
 
-def dense_discriminator(input_shape=(28, 28, 1), hidden=(512, 256), dropout=0.0):
-    """Dense layers from images to one logit: (batch, *input_shape) -> (batch, 1)."""
-    stack = [keras.Input(input_shape), layers.Flatten()]
-    for units in hidden:
-        stack += [layers.Dense(units), layers.LeakyReLU(negative_slope=0.2), layers.Dropout(dropout)]
-    return keras.Sequential([*stack, layers.Dense(1, dtype="float32")], name="discriminator")
+def _check_arguments(gan):
+    conditional, inputs = (
+        isinstance(gan, ConditionalGAN),
+        "z" if not isinstance(gan, ConditionalGAN) else "z and labels",
+    )
+    for network, takes in ((gan.generator, inputs), (gan.discriminator, inputs.replace("z", "images"))):
+        if len(network.inputs) != 1 + conditional:
+            raise ValueError(f"The {network.name} has {len(network.inputs)} inputs, but here it takes {takes}.")
+    z_shape, image_shape = gan.generator.inputs[0].shape, gan.discriminator.inputs[0].shape
+    if z_shape != (None, gan.latent_dim):
+        raise ValueError(
+            f"The generator takes z of shape {z_shape}, but latent_dim is {gan.latent_dim}: make them the same."
+        )
+    if image_shape != gan.generator.output_shape:
+        raise ValueError(
+            f"The generator returns shape {gan.generator.output_shape}, but the discriminator takes {image_shape}: "
+            "make them the same."
+        )
+    if gan.discriminator.output_shape != (None, 1):
+        raise ValueError(
+            f"The discriminator returns shape {gan.discriminator.output_shape}: it has to end in one logit, (None, 1)."
+        )
+    check_logits(gan.discriminator, "discriminator")
+    if not 0 <= gan.averaging < 1:
+        raise ValueError(f"averaging is {gan.averaging}: choose 0 (no average) or more, but less than 1.")
+    if gan.gradient_penalty < 0:
+        raise ValueError(f"gradient_penalty is {gan.gradient_penalty}: it weights a penalty, so it is 0 or more.")
 
 
-@keras.saving.register_keras_serializable("course")
-class MinibatchStandardDeviation(layers.Layer):
-    """Appends to each feature vector how much the batch varies: (batch, n) -> (batch, n + 1) (Karras et al. 2018).
-
-    One number for the whole batch, the standard deviation over it, averaged over the features. A generator that
-    always makes the same image gives itself away by it.
-    """
-
-    def call(self, inputs):
-        varies = ops.mean(ops.sqrt(ops.var(inputs, axis=0) + 1e-8))
-        return ops.concatenate([inputs, ops.broadcast_to(varies, (ops.shape(inputs)[0], 1))], axis=-1)
-
-    def compute_output_shape(self, input_shape):
-        return (input_shape[0], input_shape[1] + 1)
-
-
-def dcgan_generator(latent_dim, hidden=256, filters=(32, 32)):
-    """From z to an image of 7 × 7, and with transposed convolutions to 14 × 14 and 28 × 28 (Radford et al. 2016).
-
-    (batch, latent_dim) -> (batch, 28, 28, 1), in [0, 1]. A hidden dense layer comes first.
-    """
-    return keras.Sequential([keras.Input((latent_dim,)), *upsampling(hidden, filters)], name="generator")
+def _check_compile(gan, generator_optimizer, discriminator_optimizer, loss, others):
+    if loss not in LOSSES:
+        raise ValueError(f"loss is {loss!r}: choose one of {', '.join(LOSSES)}.")
+    if generator_optimizer is discriminator_optimizer and not isinstance(generator_optimizer, str):
+        raise ValueError(
+            "Generator and discriminator share one optimizer object, which keeps the state of one network only: give "
+            "each its own."
+        )
+    if others.get("metrics") or others.get("weighted_metrics"):
+        raise ValueError(
+            "A GAN has no targets to compute metrics from: leave metrics= out; fit reports its four figures."
+        )
+    if gan.dtype_policy.name == "mixed_float16":
+        raise ValueError("A GAN's training step does not scale its losses for float16: use float32 or mixed_bfloat16.")
 
 
-def upsampling(hidden, filters) -> list:
-    """The layers of a generator: (batch, n) -> (batch, 28, 28, 1)."""
-    return [
-        layers.Dense(hidden, use_bias=False),
-        layers.BatchNormalization(),
-        layers.ReLU(),
-        layers.Dense(7 * 7 * filters[0], use_bias=False),
-        layers.BatchNormalization(),
-        layers.ReLU(),
-        layers.Reshape((7, 7, filters[0])),  # (batch, 7, 7, ·)
-        layers.Conv2DTranspose(filters[1], 4, 2, "same", use_bias=False),  # (batch, 14, 14, ·)
-        layers.BatchNormalization(),
-        layers.ReLU(),
-        layers.Conv2DTranspose(1, 6, 2, "same", activation="sigmoid", dtype="float32"),  # (batch, 28, 28, 1)
-    ]
+def _check_batch(gan, y, sample_weight):
+    if sample_weight is not None:
+        raise ValueError("Every image counts the same for a GAN: call fit without sample_weight.")
+    if isinstance(gan, ConditionalGAN) != (y is not None):
+        needs = (
+            "images and labels: fit(x, y)" if y is None else "images only: fit(x). With labels, use a ConditionalGAN"
+        )
+        raise ValueError(f"A {type(gan).__name__} needs {needs}.")
 
 
-def dcgan_discriminator(filters=(16, 32), hidden=128, input_shape=(28, 28, 1)):
-    """Convolutions with stride, a dense layer, and how much the batch varies: (batch, *input_shape) -> (batch, 1)."""
-    stack = [keras.Input(input_shape), *downsampling(filters, hidden), layers.Dense(1, dtype="float32")]
-    return keras.Sequential(stack, name="discriminator")
-
-
-def downsampling(filters, hidden) -> list:
-    """The layers of a discriminator but for its last: (batch, 28, 28, ·) -> (batch, hidden + 1)."""
-    return [
-        layers.Conv2D(filters[0], 4, 2, "same"),  # (batch, 14, 14, ·)
-        layers.LeakyReLU(negative_slope=0.2),
-        layers.Conv2D(filters[1], 4, 2, "same"),  # (batch, 7, 7, ·)
-        layers.LeakyReLU(negative_slope=0.2),
-        layers.Flatten(),
-        layers.Dense(hidden),
-        layers.LeakyReLU(negative_slope=0.2),
-        MinibatchStandardDeviation(),
-    ]
-
-
-def conditional_generator(latent_dim, num_classes=10, hidden=256, filters=(32, 32)):
-    """As `dcgan_generator`, with the one-hot label beside z: z and labels (batch,) -> (batch, 28, 28, 1)."""
-    z, label = keras.Input((latent_dim,)), keras.Input((), dtype="int32")
-    image = layers.Concatenate()([z, layers.CategoryEncoding(num_classes, "one_hot")(label)])
-    for layer in upsampling(hidden, filters):
-        image = layer(image)
-    return keras.Model([z, label], image, name="generator")
-
-
-def conditional_discriminator(num_classes=10, filters=(16, 32), hidden=128):
-    """As `dcgan_discriminator`, told the label by projection: images and labels (batch,) -> (batch, 1).
-
-    The logit is w · φ(x) + b + e(y) · φ(x) with features φ(x) and a learned vector e(y) for each label (Miyato and
-    Koyama 2018, equation 3).
-    """
-    image, label = keras.Input((28, 28, 1)), keras.Input((), dtype="int32")
-    features = image
-    for layer in downsampling(filters, hidden):
-        features = layer(features)
-    judged = layers.Dense(1, dtype="float32")(features)
-    told = layers.Dot(axes=1, dtype="float32")([layers.Embedding(num_classes, features.shape[-1])(label), features])
-    return keras.Model([image, label], layers.Add(dtype="float32")([judged, told]), name="discriminator")
+def _check_training_images(gan, images):
+    limits = {"sigmoid": (0, 1), "tanh": (-1, 1)}.get(ends_in(gan.generator))  # what the generator can return
+    check_images(images, gan.discriminator.inputs[0].shape[1:], limits)
