@@ -8,6 +8,8 @@ import urllib.parse
 
 import pytest
 
+from tools import chapters
+
 pytest.importorskip("myst_nb", reason="make site-test installs it")
 sync_api = pytest.importorskip("playwright.sync_api", reason="make site-test installs it")
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")  # else the one that playwright installs
@@ -30,6 +32,20 @@ def site():
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield site.SITE, f"http://127.0.0.1:{server.server_address[1]}/"
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def stamped(tmp_path_factory):
+    """The folder of the site as it is once an address is known."""
+    from tools import site
+
+    folder = tmp_path_factory.mktemp("stamped")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(site.colab, "stamped", lambda: ("https://github.com/someone/course", "v1"))
+        patch.setattr(site, "SOURCE", folder / "source")
+        patch.setattr(site, "SITE", folder / "site")
+        assert site.main() == 0, "Sphinx warns"
+    return folder / "site"
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +91,80 @@ def test_no_link_within_the_site_is_broken(site, browser):
                 assert target.is_file(), f"{path.name} links to {link}"
                 anchor = f'id="{urllib.parse.unquote(fragment)}"'
                 assert not fragment or target.suffix != ".html" or anchor in target.read_text(), link
+
+
+SCROLLING = """() => [...document.querySelectorAll(".highlight pre, .highlight, .cell_output, .cell_output > *")]
+    .filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.innerText.slice(0, 80))"""
+
+
+def test_neither_code_nor_output_scrolls_sideways_at_1280_pixels(site, browser):
+    folder, address = site
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    for path in pages(folder):
+        page.goto(address + path.relative_to(folder).as_posix(), wait_until="load")
+        page.evaluate("document.querySelectorAll('details').forEach(block => block.open = true)")
+        assert not page.evaluate(SCROLLING), path.name
+
+
+def test_every_picture_has_an_alt_text(site, browser):
+    folder, address = site
+    page = browser.new_page()
+    for path in pages(folder):
+        page.goto(address + path.relative_to(folder).as_posix(), wait_until="load")
+        for text in page.evaluate("[...document.querySelectorAll('img')].map(image => image.alt)"):
+            assert text and not text.endswith(".png"), f"{path.name}: a picture is described as {text!r}"
+
+
+def test_each_chapter_leads_to_its_neighbors_once_and_names_license_and_repository(site, browser):
+    folder, address = site
+    page = browser.new_page()
+    for path in pages(folder):
+        page.goto(address + path.relative_to(folder).as_posix(), wait_until="load")
+        if path.stem[:2].isdigit():
+            text = page.locator("main").inner_text().lower()
+            assert text.count("\nprevious") == 1 and text.count("\nnext") <= 1, path.name
+        assert "MIT license" in page.locator("footer.bd-footer-content").inner_text()
+        assert "Repository:" in page.locator("footer.bd-footer-content").inner_text()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_front_page_shows_the_gallery_two_commands_five_figures_and_all_chapters(width, site, browser):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(site[1], wait_until="load")
+    assert page.locator("pre").first.inner_text().splitlines()[0].startswith("make run")
+    assert page.locator("main table tbody tr").count() == 5
+    cards = page.locator(".chapter-card")
+    assert cards.count() == len(chapters())
+    for card in cards.all():
+        picture = card.locator("img")
+        picture.scroll_into_view_if_needed()
+        assert picture.evaluate("image => image.naturalWidth") > 100
+        assert picture.bounding_box()["width"] > 200
+    cards.last.click()  # anywhere, not only on its title
+    page.wait_for_url(f"**/{chapters()[-1].stem}.html")
+
+
+def test_search_works_from_a_file(site, browser):
+    folder, _ = site
+    page = browser.new_page()
+    page.goto(f"{folder.as_uri()}/search.html?q=bottleneck", wait_until="load")
+    page.locator("#search-results li a", has_text="Autoencoder").first.click()
+    page.wait_for_url("**/*autoencoder.html*")
+
+
+def test_pages_lead_to_colab_once_the_address_is_known(stamped, browser):
+    page = browser.new_page()
+    colab = "https://colab.research.google.com/github/someone/course/blob/v1/notebooks"
+    for name in ("03_denoising_autoencoder", "solutions/03_denoising_autoencoder"):
+        page.goto(f"{stamped.as_uri()}/{name}.html")
+        links = page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.href)")
+        assert f"{colab}/{name}.ipynb" in links and "https://github.com/someone/course" in links
+    page.goto(f"{stamped.as_uri()}/index.html")
+    assert page.get_by_text("Open in Colab").get_attribute("href") == f"{colab}/00_start_here.ipynb"
+
+
+def test_without_an_address_no_page_leads_to_colab():
+    from tools import site
+
+    assert "colab" not in site.configuration("", "") and "colab" not in site.configuration("https://host/a/b", "")
+    assert site.repository_link("https://host/a/b") == '<a href="https://host/a/b">host/a/b</a>'
