@@ -32,9 +32,7 @@ if hasattr(KernelManager, "transport_encryption"):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--in-place", action="store_true", help="write outputs into the notebooks themselves")
-    parser.add_argument(
-        "notebooks", nargs="*", help="paths, or beginnings of names such as 06"
-    )
+    parser.add_argument("notebooks", nargs="*", help="paths, or beginnings of names such as 06")
     arguments = parser.parse_args()
     try:
         paths = [path for name in arguments.notebooks for path in named(name)] or chapters()

@@ -57,8 +57,10 @@ table.dataframe th, table.dataframe td { padding: 0.15rem 0.6rem; text-align: ri
   td code.literal .pre { overflow-wrap: normal; }
 }
 """
-FOOTER = """<p>Code under the <a href="{{ pathto('LICENSE.txt', resource=True) }}">MIT license</a>, text and figures under
-<a href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>. Repository: %s.</p>"""
+FOOTER = """
+<p>Code under the <a href="{{ pathto('LICENSE.txt', resource=True) }}">MIT license</a>, text and figures under
+<a href="https://creativecommons.org/licenses/by/4.0/">CC BY 4.0</a>. Repository: %s.</p>
+"""
 COLAB = "https://colab.research.google.com"
 NEIGHBORS = re.compile(r"\n+---\n+(Previous|Next): .*\s*\Z")  # of which the theme makes buttons
 
@@ -110,11 +112,9 @@ def configuration(address: str, reference: str) -> str:
 
 def repository_link(address: str) -> str:
     """The repository's name as a link, or where it is while no address is stamped."""
-    return (
-        f'<a href="{address}">{address.partition("://")[2]}</a>'
-        if address
-        else "the folder that this site was built in"
-    )
+    if not address:
+        return "the folder in which this site was built"
+    return f'<a href="{address}">{address.partition("://")[2]}</a>'
 
 
 def index(address: str, reference: str) -> str:
