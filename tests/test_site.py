@@ -61,70 +61,90 @@ def pages(folder):
     return [path for path in sorted(folder.rglob("*.html")) if "_static" not in path.parts]
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_every_page_loads_and_fits_and_shows_its_formulas(site, browser, width):
+FACTS = """() => {
+    document.querySelectorAll("details").forEach(block => block.open = true);
+    const all = selector => [...document.querySelectorAll(selector)];
+    return {
+        alts: all("img").map(image => image.alt),
+        errors: all("mjx-merror").length,
+        footer: document.querySelector("footer.bd-footer-content").innerText,
+        links: all("a[href]").map(link => link.href),
+        neighbors: all(".left-prev, .right-next").map(link => link.href),
+        scrolling: all(".highlight pre, .highlight, .cell_output, .cell_output > *")
+            .filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.innerText.slice(0, 80)),
+        text: document.body.innerText,
+        width: document.documentElement.scrollWidth,
+    };
+}"""
+
+
+@pytest.fixture(scope="module", params=[1280, 390])
+def visited(request, site, browser):
+    """The width of the window; for each page, relative to the site, what is on it; and requests that failed."""
     folder, address = site
-    page = browser.new_page(viewport={"width": width, "height": 900})
-    failed = []
+    page = browser.new_page(viewport={"width": request.param, "height": 900})
+    failed, found = [], {}
     page.on("requestfailed", lambda request: failed.append(request.url))
     page.on("response", lambda response: response.status >= 400 and failed.append(response.url))
     for path in pages(folder):
-        page.goto(address + path.relative_to(folder).as_posix(), wait_until="load")
+        name = path.relative_to(folder).as_posix()
+        page.goto(address + name, wait_until="load")
         formulas = page.locator(".math").count()
         page.wait_for_function("n => document.querySelectorAll('mjx-container').length == n", arg=formulas)
-        assert page.locator("mjx-merror").count() == 0, path.name
-        assert "|—" not in page.locator("body").inner_text(), f"{path.name}: a table is left as text"
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, path.name
+        found[name] = page.evaluate(FACTS)
+    page.close()
+    return request.param, found, failed
+
+
+def test_every_page_loads_and_fits_and_shows_its_formulas(visited):
+    width, found, failed = visited
     assert not failed
+    for name, facts in found.items():
+        assert facts["errors"] == 0, name
+        assert "|—" not in facts["text"], f"{name}: a table is left as text"
+        assert facts["width"] <= width, name
 
 
-def test_no_link_within_the_site_is_broken(site, browser):
+def test_neither_code_nor_output_scrolls_sideways_on_a_wide_screen(visited):
+    width, found, _ = visited
+    for name, facts in found.items():
+        assert width < 1280 or not facts["scrolling"], name
+
+
+def test_every_picture_has_an_alt_text(visited):
+    _, found, _ = visited
+    for name, facts in found.items():
+        for text in facts["alts"]:
+            assert text and not text.endswith(".png"), f"{name}: a picture is described as {text!r}"
+
+
+def test_each_chapter_leads_to_its_neighbors_once(visited, site):
+    _, found, _ = visited
+    names = [f"{path.stem}.html" for path in chapters()]
+    for i, name in enumerate(names):
+        before, after = found[name]["neighbors"]
+        assert before == site[1] + (names[i - 1] if i else "index.html")
+        assert i + 1 == len(names) or after == site[1] + names[i + 1]
+        assert "Previous: " not in found[name]["text"] and "Next: " not in found[name]["text"]
+
+
+def test_each_page_names_the_license_and_the_repository(visited):
+    _, found, _ = visited
+    for name, facts in found.items():
+        assert "MIT license" in facts["footer"] and "Repository: " in facts["footer"], name
+
+
+def test_no_link_within_the_site_is_broken(visited, site):
+    _, found, _ = visited
     folder, address = site
-    page = browser.new_page()
-    for path in pages(folder):
-        page.goto(address + path.relative_to(folder).as_posix(), wait_until="load")
-        links = set(page.evaluate("[...document.querySelectorAll('a[href]')].map(a => a.href)"))
-        for link in links:
+    for page, facts in found.items():
+        for link in set(facts["links"]):
             if link.startswith(address):
                 name, _, fragment = link[len(address) :].partition("#")
                 target = folder / (name.split("?")[0] or "index.html")
-                assert target.is_file(), f"{path.name} links to {link}"
+                assert target.is_file(), f"{page} links to {link}"
                 anchor = f'id="{urllib.parse.unquote(fragment)}"'
                 assert not fragment or target.suffix != ".html" or anchor in target.read_text(), link
-
-
-SCROLLING = """() => [...document.querySelectorAll(".highlight pre, .highlight, .cell_output, .cell_output > *")]
-    .filter(box => box.scrollWidth > box.clientWidth + 1).map(box => box.innerText.slice(0, 80))"""
-
-
-def test_neither_code_nor_output_scrolls_sideways_at_1280_pixels(site, browser):
-    folder, address = site
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
-    for path in pages(folder):
-        page.goto(address + path.relative_to(folder).as_posix(), wait_until="load")
-        page.evaluate("document.querySelectorAll('details').forEach(block => block.open = true)")
-        assert not page.evaluate(SCROLLING), path.name
-
-
-def test_every_picture_has_an_alt_text(site, browser):
-    folder, address = site
-    page = browser.new_page()
-    for path in pages(folder):
-        page.goto(address + path.relative_to(folder).as_posix(), wait_until="load")
-        for text in page.evaluate("[...document.querySelectorAll('img')].map(image => image.alt)"):
-            assert text and not text.endswith(".png"), f"{path.name}: a picture is described as {text!r}"
-
-
-def test_each_chapter_leads_to_its_neighbors_once_and_names_license_and_repository(site, browser):
-    folder, address = site
-    page = browser.new_page()
-    for path in pages(folder):
-        page.goto(address + path.relative_to(folder).as_posix(), wait_until="load")
-        if path.stem[:2].isdigit():
-            text = page.locator("main").inner_text().lower()
-            assert text.count("\nprevious") == 1 and text.count("\nnext") <= 1, path.name
-        assert "MIT license" in page.locator("footer.bd-footer-content").inner_text()
-        assert "Repository:" in page.locator("footer.bd-footer-content").inner_text()
 
 
 @pytest.mark.parametrize("width", [1280, 390])

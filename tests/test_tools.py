@@ -18,7 +18,7 @@ from utils.course import results
 from utils.course.session import COURSE
 
 CHAPTERS, NOTEBOOKS = tools.chapters(), tools.notebooks()
-README = (COURSE / "README.md").read_text(encoding="utf-8")
+README, TEACHING = ((COURSE / name).read_text(encoding="utf-8") for name in ("README.md", "TEACHING.md"))
 
 
 def notebook(*sources):
@@ -98,11 +98,42 @@ def test_readme_has_the_recorded_figures(monkeypatch):
     assert README.count("| `ae30_sse` |") == 1
 
 
+def test_teaching_has_the_minutes_and_the_map_of_the_chapters_as_they_are(monkeypatch):
+    monkeypatch.setattr(results, "RESULTS", COURSE / "data" / "results.json")
+    assert readme.updated(TEACHING) == TEACHING, "run `python -m tools.readme`"
+    assert TEACHING.count("<!-- minutes -->") == TEACHING.count("<!-- map -->") == 1
+    for path in CHAPTERS:
+        assert f"(notebooks/{path.name}) | " in TEACHING
+
+
+def test_teaching_names_only_exercises_that_exist():
+    named = set(re.findall(r"\b(0\d|1[0-2])\.(\d)\b", TEACHING))
+    exist = set()
+    for path in CHAPTERS:
+        exercises = nbformat.read(path, as_version=4).cells[-1].source.split("## Exercises")[1].split("## Sources")[0]
+        exist |= {(path.stem[:2], number) for number in re.findall(r"^(\d)\. ", exercises, re.MULTILINE)}
+    assert named == exist, "each exercise is recommended for something"
+
+
+def test_the_minutes_of_a_section_are_those_of_its_text_code_and_pictures():
+    picture = nbformat.v4.new_output("display_data", {"image/png": "AAAA"})
+    cells = [
+        nbformat.v4.new_markdown_cell("# 01 · Title\n\n" + "word " * 1_000),
+        nbformat.v4.new_code_cell("setup()\n" * 100),
+        nbformat.v4.new_markdown_cell("## 1. First\n\n" + "word " * 2 * readme.WORDS),
+        nbformat.v4.new_code_cell("x\n" * 3 * readme.LINES, outputs=[picture] * 2 * readme.PICTURES),
+        nbformat.v4.new_markdown_cell("The end of it.\n\n## Optional: second\n\n" + "word " * 3 * readme.WORDS),
+        nbformat.v4.new_markdown_cell("## Exercises\n\n" + "word " * 1_000),
+    ]
+    found = readme.section_minutes(nbformat.v4.new_notebook(cells=cells))
+    assert found == {"1. First": 7, "Optional: second": 3}
+
+
 def test_readme_names_each_chapter_and_each_command():
     for path in CHAPTERS:
         assert f"(notebooks/{path.name})" in README
     commands = (COURSE / "Makefile").read_text(encoding="utf-8").replace("$(BIN)", ".venv/bin").replace(" $(ONLY)", "")
-    documents = README + (COURSE / "TEACHING.md").read_text(encoding="utf-8")
+    documents = README + TEACHING
     for line in re.findall(r"^\t((?:COURSE_MODE=\w+ )?\.venv/bin/(?:python|jupyter|ruff) .*)", commands, re.MULTILINE):
         if "$(REPO)" not in line and "-m browser" not in line:
             assert line in documents, f"neither README nor TEACHING shows: {line}"
