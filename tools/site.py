@@ -79,8 +79,8 @@ def setup(app) -> None:
 
 def describe_figures(app, page) -> None:
     """Give each figure of a notebook its alt text. MyST-NB names the picture's file by the SHA-256 of its content."""
-    path = Path(app.env.doc2path(app.env.docname))
-    if path.suffix == ".ipynb":
+    path = COURSE / "notebooks" / f"{app.env.docname}.ipynb"
+    if path.is_file():
         texts = {hashlib.sha256(figure.png).hexdigest(): figure.alt for figure in figures(nbformat.read(path, 4))}
         for image in page.findall(nodes.image):
             if text := texts.get(PurePath(image["uri"]).stem):
