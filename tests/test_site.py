@@ -84,7 +84,8 @@ def visited(request, site, browser):
     folder, address = site
     page = browser.new_page(viewport={"width": request.param, "height": 900})
     failed, found = [], {}
-    page.on("requestfailed", lambda request: failed.append(request.url))
+    # A request is also aborted when the next page is opened.
+    page.on("requestfailed", lambda request: "ABORTED" in request.failure or failed.append(request.url))
     page.on("response", lambda response: response.status >= 400 and failed.append(response.url))
     for path in pages(folder):
         name = path.relative_to(folder).as_posix()

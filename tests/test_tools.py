@@ -61,6 +61,12 @@ def test_a_failing_notebook_does_not_stop_the_others(run):
     assert "aaa" in (folder.parent / "build" / "3_good.html").read_text(encoding="utf-8")
 
 
+def test_the_log_of_a_run_has_no_warning_of_the_kernel(tmp_path, capfd):
+    """Newer releases of ipykernel warn of a connection in plain text, on the descriptor that they share with us."""
+    execute.execute(nbformat.reads(notebook("print('fine')"), as_version=4), tmp_path, quiet=True)
+    assert capfd.readouterr().err == ""
+
+
 def test_the_headline_is_shown_and_quick_outputs_are_not_kept(run):
     """The first notebook ends as the chapters do; the second, which needs no TensorFlow, as they do in quick mode."""
     figures = "{'sse': (2.54321, '%', 'lower'), 'other': (1, '%', 'lower')}"

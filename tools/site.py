@@ -52,11 +52,13 @@ STYLE = """
 .highlight, .highlight pre, .cell_output { max-width: 100%; overflow-x: auto; }
 code.literal, code.literal .pre { white-space: normal; }
 table.dataframe { font-size: 0.85rem; }
-table.dataframe th, table.dataframe td { padding: 0.15rem 0.6rem; text-align: right; overflow-wrap: anywhere; }
-table.dataframe td { min-width: 3.5rem; }
+table.dataframe th, table.dataframe td { padding: 0.15rem 0.6rem; text-align: right; }
+table.dataframe tbody th { overflow-wrap: anywhere; }
 @media (max-width: 800px) {
   code.literal, code.literal .pre { overflow-wrap: anywhere; }
   td code.literal .pre { overflow-wrap: normal; }
+  table.table { font-size: 0.85rem; }
+  table.table td, table.table th { padding: 0.35rem; }
 }
 """
 FOOTER = """
