@@ -52,7 +52,7 @@ def test_each_exercise_is_followed_by_a_cell_to_fill_and_its_check():
     ]
     texts = [cell.source for cell in made.cells]
     assert texts[1] == "## Exercises" and texts[2].endswith("</details>") and texts[-1].startswith("## Sources")
-    assert texts[6].splitlines()[1:] == ["x = 3", "assert double(x) == 6", "assert double(2) == 4"]
+    assert texts[6].splitlines()[2:] == ["x = 3", "assert double(x) == 6", "assert double(2) == 4"]
     assert not any("solutions" in text for text in texts)
 
 
@@ -64,11 +64,13 @@ def test_a_cell_says_your_turn_until_it_is_filled_and_the_check_says_whether_it_
     made = chapter()
     turn, check = made.cells[5], made.cells[6]
     turn.source = filled or turn.source
-    made.cells = [cell for cell in made.cells if cell in (turn, check)] + [new_code_cell("print('goes on')")]
+    before, after = new_code_cell("double = lambda x: 2 * x  # the chapter's own"), new_code_cell("print('goes on')")
+    made.cells = [before, turn, check, after]
     nbclient.NotebookClient(made, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
     errors = [output for cell in made.cells for output in cell.outputs if output.output_type == "error"]
     assert [output.ename for output in errors][:1] == ([error] if error else [])
     if not filled:
+        assert errors[1].evalue == "Your turn: the cell above is to be filled."
         assert errors[0].evalue == "Your turn: replace this line by your code for exercise 2 of chapter 01."
     assert made.cells[-1].outputs[0].text == "goes on\n"
 
@@ -118,8 +120,8 @@ def test_every_exercise_of_every_chapter_has_its_cell(archive):
         assert [cell.id for cell in made.cells if cell.id.startswith("your-turn")] == [
             f"your-turn-{n}" for n in numbers
         ]
-        checks = "".join(cell.source for cell in made.cells if cell.id.startswith("check"))
-        assert checks.count("assert") >= len(re.findall(r"^ *assert|`assert ", exercises, re.MULTILINE)), path.name
+        checks = [cell.source.partition("filled.")[2] for cell in made.cells if cell.id.startswith("check")]
+        assert "".join(checks).count("assert") >= len(re.findall(r"^ *assert|`assert ", exercises, re.MULTILINE))
         kept = len(original.cells) - 1
         assert json.dumps(made.cells[:kept]) == json.dumps(original.cells[:kept])
 

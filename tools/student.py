@@ -23,6 +23,10 @@ LEFT_OUT = [
     *("notebooks/solutions/*", "data/studies/*_exercise_*", "tests/*", ".ci/*", ".github/*", ".pre-commit-config.yaml"),
     *("README.md", "TEACHING.md", "CONTRIBUTING.md", "CHANGELOG.md"),
 ]
+# The first line, because a chapter's own variables may pass a check, too. `In` holds the cells that were run.
+CHECK = """# Your code for exercise {} passes this check.
+assert not In[-2].startswith("raise"), "Your turn: the cell above is to be filled."
+{}"""
 README = """# Generative models, step by step
 
 The course's notebooks, for you to fill in. With Python 3.10 to 3.13 and `make`:
@@ -68,7 +72,7 @@ def parts(cell, name: str) -> list:
         turn = f"Your turn: replace this line by your code for exercise {number} of {name}."
         found.append(code(f'raise NotImplementedError("{turn}")', f"your-turn-{number}"))
         if checks := assertions(item):
-            found.append(code(f"# Your code for exercise {number} passes this check.\n{checks}", f"check-{number}"))
+            found.append(code(CHECK.format(number, checks), f"check-{number}"))
     if heading:
         found.append(new_markdown_cell(heading + sources, id="sources"))
     return found
