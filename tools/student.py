@@ -62,7 +62,8 @@ def student(notebook, name: str):
 
 def parts(cell, name: str) -> list:
     """A text with exercises, cut into one cell for each, with cells to fill between them."""
-    text = re.sub(r"^.*\]\(solutions/.*\n\n?", "", cell.source, flags=re.MULTILINE)
+    paragraphs = cell.source.split("\n\n")
+    text = "\n\n".join(paragraph for paragraph in paragraphs if "](solutions/" not in paragraph)
     exercises, heading, sources = text.partition("## Sources")
     before, *items = re.split(r"^(?=\d\. )", exercises, flags=re.MULTILINE)
     found = [new_markdown_cell(before.strip(), id=cell.id)] if before.strip() else []
