@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The list for people; requirements.lock is the same with every version fixed, as CI installs it.
 REQUIREMENTS ?= requirements.txt
+# pip's advice on itself is no concern of who runs the course; its errors still show.
+PIP := pip --disable-pip-version-check install --quiet --quiet
 
 # One sentence, before pip searches for a TensorFlow that does not exist.
 define SUPPORTED
@@ -16,10 +18,11 @@ endef
 COLAB_PYTHON = $(shell for python in python3.13 $(HOME)/.pyenv/versions/3.13.*/bin/python3 \
 	python3.12 $(HOME)/.pyenv/versions/3.12.*/bin/python3; do $$python -c "" 2>/dev/null && echo $$python && break; done)
 
-.PHONY: run solutions test test-solutions test-colab lab train bench lint colab site site-test another-python
+.PHONY: run solutions test test-solutions test-colab lab train bench lint colab site site-test student another-python
 
+# All chapters, or some by their numbers: make run ONLY=06, make run ONLY="06 07"
 run: .venv/ready
-	COURSE_MODE=standard $(BIN)/python -m tools.execute
+	COURSE_MODE=standard $(BIN)/python -m tools.execute $(ONLY)
 
 solutions: .venv/ready
 	COURSE_MODE=standard $(BIN)/python -m tools.execute notebooks/solutions/*.ipynb
@@ -54,30 +57,36 @@ bench: .venv/ready
 	$(BIN)/python -m tools.bench
 
 site: .venv/ready
-	$(BIN)/pip install --quiet "myst-nb>=1.3,<2" "sphinx-book-theme>=1.1,<2" sphinx-mathjax-offline
+	$(BIN)/$(PIP) "myst-nb>=1.3,<2" "sphinx-book-theme>=1.1,<2" sphinx-mathjax-offline
 	$(BIN)/python -m tools.site
 
 # The site, and JupyterLab with a slider, in Chromium.
 site-test: site
-	$(BIN)/pip install --quiet playwright
+	$(BIN)/$(PIP) playwright
 	command -v chromium google-chrome >/dev/null || $(BIN)/playwright install --with-deps chromium
 	$(BIN)/python -m pytest -m browser tests
 
+# Without REPO, the address is that of git's remote `origin`.
 colab: .venv/ready
-	$(BIN)/python -m tools.colab $(REPO) $(REF)
+	$(BIN)/python -m tools.colab "$(REPO)" $(REF)
+
+# A zip of the course without solutions, and with a cell to fill for each exercise.
+student: .venv/ready
+	$(BIN)/python -m tools.student
 
 # On a machine with an NVIDIA GPU, the same TensorFlow with the CUDA libraries it needs.
 .venv/ready: $(REQUIREMENTS) pyproject.toml $(shell $(ANOTHER_PYTHON))
 	@$(PYTHON) -c '$(SUPPORTED)'
+	@echo "Setting up .venv: TensorFlow and the other packages take some minutes to download and install."
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --requirement $(REQUIREMENTS) $(if $(shell command -v nvidia-smi),"tensorflow[and-cuda]")
-	$(BIN)/pip install --quiet --no-deps --editable .
+	$(BIN)/$(PIP) --requirement $(REQUIREMENTS) $(if $(shell command -v nvidia-smi),"tensorflow[and-cuda]")
+	$(BIN)/$(PIP) --no-deps --editable .
 	touch $@
 
 .venv-colab/ready: tools/colab-constraints.txt
 	$(if $(COLAB_PYTHON),,$(error test-colab needs Python 3.13 or 3.12, and neither starts here))
 	rm -rf .venv-colab
 	$(COLAB_PYTHON) -m venv .venv-colab
-	.venv-colab/bin/pip install --quiet --requirement tools/colab-constraints.txt
+	.venv-colab/bin/$(PIP) --requirement tools/colab-constraints.txt
 	touch $@

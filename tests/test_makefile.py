@@ -70,3 +70,23 @@ def test_without_a_word_about_python_the_environment_stays_as_it_is(make):
     (folder / ".venv" / "ready").touch()
     status, printed, _ = run("--dry-run", ".venv/ready")
     assert status == 0 and "-m venv .venv" not in printed
+
+
+def test_pip_gives_no_advice_and_somebody_who_waits_knows_why(make, tmp_path):
+    _, run = make
+    status, printed, _ = run("--dry-run", ".venv/ready", f"PYTHON={interpreter(tmp_path / 'python', (3, 12))}")
+    assert status == 0
+    assert printed.index("take some minutes") < printed.index("-m venv .venv")
+    calls = re.findall(r"bin/pip (.*)", printed)
+    assert len(calls) == 2
+    for call in calls:
+        assert call.startswith("--disable-pip-version-check install --quiet --quiet ")
+
+
+@pytest.mark.parametrize(("only", "expected"), [("", ""), ("ONLY=06", " 06"), ("ONLY=06 07", " 06 07")])
+def test_one_chapter_can_be_run_alone(only, expected, make):
+    folder, run = make
+    interpreter(folder / ".venv" / "bin" / "python", (3, 12))
+    (folder / ".venv" / "ready").touch()
+    status, printed, _ = run("--dry-run", "run", *filter(None, [only]))
+    assert status == 0 and f"-m tools.execute{expected}\n" in printed.replace(" \n", "\n")

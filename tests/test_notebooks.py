@@ -10,6 +10,7 @@ import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
 from tools import appendices, chapters, notebooks, solutions
+from tools.figures import figures
 from tools.judge import compiled_classifier
 from utils.course.fingerprint import describe
 from utils.course.session import COURSE, show_source
@@ -79,6 +80,13 @@ def test_shows_no_path_of_a_machine(path):
             for kind, content in {"stream": output.get("text", ""), **output.get("data", {})}.items():
                 if not kind.startswith("image/"):  # whose base64 holds anything, by chance
                     assert not re.search(r"/(home|root|tmp|work|Users|usr|opt|var)/|[A-Z]:\\", content), content
+
+
+@each(NOTEBOOKS)
+def test_every_figure_has_an_alt_text(path):
+    """In the metadata of its cell: `"alt": "what it shows"`, or a list with a text for each picture."""
+    for figure in figures(read(path)):
+        assert 20 <= len(figure.alt) <= 300, f"the cell {figure.cell.id!r} of {path.name} says {figure.alt!r}"
 
 
 @each(CHAPTERS)

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import nbformat
@@ -12,12 +13,12 @@ import pytest
 from PIL import Image
 
 import tools
-from tools import alone, colab, execute, gallery, readme
+from tools import alone, colab, execute, front, gallery, readme
 from utils.course import results
 from utils.course.session import COURSE
 
 CHAPTERS, NOTEBOOKS = tools.chapters(), tools.notebooks()
-README = (COURSE / "README.md").read_text(encoding="utf-8")
+README, TEACHING = ((COURSE / name).read_text(encoding="utf-8") for name in ("README.md", "TEACHING.md"))
 
 
 def notebook(*sources):
@@ -60,6 +61,12 @@ def test_a_failing_notebook_does_not_stop_the_others(run):
     assert "aaa" in (folder.parent / "build" / "3_good.html").read_text(encoding="utf-8")
 
 
+def test_the_log_of_a_run_has_no_warning_of_the_kernel(tmp_path, capfd):
+    """Newer releases of ipykernel warn of a connection in plain text, on the descriptor that they share with us."""
+    execute.execute(nbformat.reads(notebook("print('fine')"), as_version=4), tmp_path, quiet=True)
+    assert capfd.readouterr().err == ""
+
+
 def test_the_headline_is_shown_and_quick_outputs_are_not_kept(run):
     """The first notebook ends as the chapters do; the second, which needs no TensorFlow, as they do in quick mode."""
     figures = "{'sse': (2.54321, '%', 'lower'), 'other': (1, '%', 'lower')}"
@@ -71,6 +78,15 @@ def test_the_headline_is_shown_and_quick_outputs_are_not_kept(run):
     assert re.search(r"1_real +\d+  ok      sse 2.543", table)
     assert re.search(r"2_quick +\d+  failed  .*keeps its earlier outputs", table)
     assert (folder / "2_quick.ipynb").read_text(encoding="utf-8") == quick
+
+
+def test_a_chapter_is_found_by_its_number(monkeypatch, capsys):
+    assert execute.named("06") == [COURSE / "notebooks" / "06_vae.ipynb"]
+    assert execute.named("notebooks/mine.ipynb") == [Path("notebooks/mine.ipynb")]
+    monkeypatch.setattr(sys, "argv", ["execute.py", "06", "99"])
+    with pytest.raises(SystemExit):
+        execute.main()
+    assert "No chapter begins with '99': choose among 00, 01, " in capsys.readouterr().err
 
 
 def test_checkpoints_of_jupyter_are_not_part_of_the_course(tmp_path, monkeypatch):
@@ -88,21 +104,53 @@ def test_readme_has_the_recorded_figures(monkeypatch):
     assert README.count("| `ae30_sse` |") == 1
 
 
+def test_teaching_has_the_minutes_and_the_map_of_the_chapters_as_they_are(monkeypatch):
+    monkeypatch.setattr(results, "RESULTS", COURSE / "data" / "results.json")
+    assert readme.updated(TEACHING) == TEACHING, "run `python -m tools.readme`"
+    assert TEACHING.count("<!-- minutes -->") == TEACHING.count("<!-- map -->") == 1
+    for path in CHAPTERS:
+        assert f"(notebooks/{path.name}) | " in TEACHING
+
+
+def test_teaching_names_only_exercises_that_exist():
+    named = set(re.findall(r"\b(0\d|1[0-2])\.(\d)\b", TEACHING))
+    exist = set()
+    for path in CHAPTERS:
+        exercises = nbformat.read(path, as_version=4).cells[-1].source.split("## Exercises")[1].split("## Sources")[0]
+        exist |= {(path.stem[:2], number) for number in re.findall(r"^(\d)\. ", exercises, re.MULTILINE)}
+    assert named == exist, "each exercise is recommended for something"
+
+
+def test_the_minutes_of_a_section_are_those_of_its_text_code_and_pictures():
+    picture = nbformat.v4.new_output("display_data", {"image/png": "AAAA"})
+    cells = [
+        nbformat.v4.new_markdown_cell("# 01 · Title\n\n" + "word " * 1_000),
+        nbformat.v4.new_code_cell("setup()\n" * 100),
+        nbformat.v4.new_markdown_cell("## 1. First\n\n" + "word " * 2 * readme.WORDS),
+        nbformat.v4.new_code_cell("x\n" * 3 * readme.LINES, outputs=[picture] * 2 * readme.PICTURES),
+        nbformat.v4.new_markdown_cell("The end of it.\n\n## Optional: second\n\n" + "word " * 3 * readme.WORDS),
+        nbformat.v4.new_markdown_cell("## Exercises\n\n" + "word " * 1_000),
+    ]
+    found = readme.section_minutes(nbformat.v4.new_notebook(cells=cells))
+    assert found == {"1. First": 7, "Optional: second": 3}
+
+
 def test_readme_names_each_chapter_and_each_command():
     for path in CHAPTERS:
         assert f"(notebooks/{path.name})" in README
-    commands = (COURSE / "Makefile").read_text(encoding="utf-8").replace("$(BIN)", ".venv/bin")
+    commands = (COURSE / "Makefile").read_text(encoding="utf-8").replace("$(BIN)", ".venv/bin").replace(" $(ONLY)", "")
+    documents = README + TEACHING
     for line in re.findall(r"^\t((?:COURSE_MODE=\w+ )?\.venv/bin/(?:python|jupyter|ruff) .*)", commands, re.MULTILINE):
         if "$(REPO)" not in line and "-m browser" not in line:
-            assert line in README, f"README does not show: {line}"
+            assert line in documents, f"neither README nor TEACHING shows: {line}"
 
 
 def test_readme_says_how_long_each_chapter_takes():
     """As the chapter itself does."""
     for path in CHAPTERS:
-        time = nbformat.read(path, as_version=4).cells[0].source.split("**Time**")[1].split("**You need")[0]
-        minutes = "1.5" if "minute and a half" in time else re.search(r"([\d.]+) minutes? on two CPU cores", time)[1]
-        retrain = re.search(r"or (\d+) in `retrain` mode", time)
+        notebook = nbformat.read(path, as_version=4)
+        minutes = front.minutes(notebook)
+        retrain = re.search(r"or (\d+) in `retrain` mode", notebook.cells[0].source)
         expected = f"{minutes}, {retrain[1]}" if retrain else minutes
         assert re.search(rf"\[{path.stem}\]\(.*\| {expected} \|\n", README), path.stem
 
@@ -205,3 +253,85 @@ def test_an_address_that_is_none_changes_nothing(arguments, copy, capsys):
     status, after = copy(*arguments)
     assert status == 2 and after == before
     assert capsys.readouterr().err
+
+
+def git(*arguments, cwd):
+    command = ["git", "-c", "user.name=t", "-c", "user.email=t@localhost", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=True).stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("remote", "expected"),
+    [
+        ("git@github.com:someone/course.git", "someone/course"),
+        ("https://github.com/someone/course", "someone/course"),
+        ("https://name:secret@github.com/someone/course.git", "someone/course"),
+        ("ssh://git@github.com/someone/course.js/", "someone/course.js"),
+        ("https://secret@git.example.edu:8443/group/sub/course.git", "https://git.example.edu:8443/group/sub/course"),
+        ("ssh://git@git.example.edu:2222/group/course.git", "https://git.example.edu/group/course"),
+        ("git@git.example.edu:group/course.git", "https://git.example.edu/group/course"),
+    ],
+)
+def test_the_public_address_of_a_remote_is_found_without_its_secrets(remote, expected):
+    assert colab.public(remote) == expected
+
+
+@pytest.mark.parametrize("remote", ["/srv/course.git", "file:///srv/course.git", "../course", "C:\\course"])
+def test_a_remote_that_others_cannot_reach_is_refused(remote):
+    with pytest.raises(ValueError, match="not an address that others can reach"):
+        colab.public(remote)
+
+
+@pytest.mark.parametrize("default", ["main", "trunk"])
+def test_without_a_name_the_address_is_that_of_origin(default, copy, tmp_path):
+    git("init", "--quiet", cwd=tmp_path)
+    assert copy("")[0] == 2, "there is no origin yet"
+    git("remote", "add", "origin", "https://name:secret@github.com/someone/course.git", cwd=tmp_path)
+    if default != "main":  # git knows the default branch of what it has cloned
+        git("symbolic-ref", "refs/remotes/origin/HEAD", f"refs/remotes/origin/{default}", cwd=tmp_path)
+    status, files = copy()
+    assert status == 0 and copy("", "")[1] == files
+    for name, text in files.items():
+        assert f"github/someone/course/blob/{default}/" in text and "secret" not in text, name
+    assert colab.stamped() == ("https://github.com/someone/course", default)
+    assert copy("", "v2")[0] == 0 and colab.stamped() == ("https://github.com/someone/course", "v2")
+
+
+@pytest.fixture
+def fork(copy, tmp_path):
+    """A clone with one commit and its origin; the copy's way to stamp; and a count of the origin's commits."""
+    origin = tmp_path / "origin.git"
+    git("init", "--quiet", "--bare", "--initial-branch=trunk", str(origin), cwd=tmp_path)
+    git("init", "--quiet", "--initial-branch=trunk", cwd=tmp_path)
+    git("remote", "add", "origin", str(origin), cwd=tmp_path)
+    git("add", "notebooks", "README.md", cwd=tmp_path)
+    git("commit", "--quiet", "--message=course", cwd=tmp_path)
+    git("push", "--quiet", "origin", "trunk", cwd=tmp_path)
+    return copy, lambda: git("log", "--format=%an", "trunk", cwd=origin).splitlines()
+
+
+def test_the_workflow_stamps_a_fork_once(fork, capsys):
+    run, commits = fork
+    assert run("--keep", "someone/course", "trunk")[0] == 0
+    assert commits() == ["github-actions[bot]", "t"]
+    status, files = run("--keep", "someone/course", "trunk")
+    assert status == 0 and len(commits()) == 2 and "already" in capsys.readouterr().out
+    changed = run("--keep", "someone/course2", "trunk")[1]  # a name that begins alike is another repository
+    assert len(commits()) == 3 and all("someone/course2/blob/trunk/" in text for text in changed.values())
+    assert changed.keys() == files.keys()
+
+
+def test_the_workflow_leaves_a_pinned_stamp_and_adds_a_missing_one(fork, tmp_path):
+    run, commits = fork
+    pinned = run("someone/course", "v1")[1]
+    git("commit", "--quiet", "--all", "--message=pinned", cwd=tmp_path)
+    assert run("--keep", "someone/course", "trunk")[1] == pinned and len(commits()) == 1
+    readme = tmp_path / "README.md"
+    readme.write_text(colab.BADGE.sub("<!-- colab --><!-- /colab -->", pinned["README.md"]), encoding="utf-8")
+    assert run("--keep", "someone/course", "trunk")[0] == 0 and len(commits()) == 3
+
+
+def test_the_workflow_needs_no_package():
+    code = "import runpy, sys; sys.argv = ['colab', 'no-slash']; runpy.run_module('tools.colab', run_name='__main__')"
+    ran = subprocess.run([sys.executable, "-S", "-c", code], cwd=COURSE, capture_output=True, text=True)
+    assert ran.returncode == 2 and "neither owner/name nor an address" in ran.stderr

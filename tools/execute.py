@@ -1,10 +1,10 @@
 """Execute notebooks, and say how it went.
 
-    python -m tools.execute [--in-place] [notebook ...]
+    python -m tools.execute [--in-place] [notebook or number of a chapter ...]
 
-Without names, all chapters. Executed copies and HTML pages go to build/; with --in-place (`make train`) the
-notebook itself gets the outputs, but only if every cell ran, and on real data. COURSE_MODE sets the mode. Exit status
-1 if a notebook failed.
+Without names, all chapters; 06 is the chapter whose name begins so. Executed copies and HTML pages go to build/; with
+--in-place (`make train`) the notebook itself gets the outputs, but only if every cell ran, and on real data.
+COURSE_MODE sets the mode. Exit status 1 if a notebook failed.
 """
 
 import argparse
@@ -32,11 +32,15 @@ if hasattr(KernelManager, "transport_encryption"):
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--in-place", action="store_true", help="write outputs into the notebooks themselves")
-    parser.add_argument("notebooks", nargs="*", type=Path, help="default: all chapters")
+    parser.add_argument("notebooks", nargs="*", help="paths, or beginnings of names such as 06")
     arguments = parser.parse_args()
+    try:
+        paths = [path for name in arguments.notebooks for path in named(name)] or chapters()
+    except ValueError as error:
+        parser.error(str(error))
 
     rows = []
-    overall = tqdm(arguments.notebooks or chapters(), desc="notebooks", unit="notebook", position=0)
+    overall = tqdm(paths, desc="notebooks", unit="notebook", position=0)
     for path in overall:
         overall.set_postfix_str(path.stem)
         start = time.perf_counter()
@@ -53,6 +57,17 @@ def main() -> int:
         print(f"{name:<32}{seconds:>8.0f}  {status:<8}{remark}")
     print(f"\nOpen the pages in {BUILD.name}/, or the notebooks themselves: make lab")
     return int(any(status == "failed" for _, _, status, _ in rows))
+
+
+def named(name: str) -> list[Path]:
+    """The notebook at a path, or the chapters whose names begin so. ValueError if there is none."""
+    if name.endswith(".ipynb"):
+        return [Path(name)]
+    if not (found := [path for path in chapters() if path.stem.startswith(name)]):
+        raise ValueError(
+            f"No chapter begins with {name!r}: choose among {', '.join(path.stem[:2] for path in chapters())}."
+        )
+    return found
 
 
 def process(path: Path, in_place: bool) -> str:

@@ -1,6 +1,7 @@
-"""Write what README shows of the run: `python -m tools.readme`.
+"""Write what README and TEACHING show of the notebooks: `python -m tools.readme`.
 
-The figures come from data/results.json, headlines first; the map from slides to sections is that of the appendix.
+The figures come from data/results.json, headlines first; the map from slides to sections is that of the appendix; the
+minutes of sections are estimated from their length.
 """
 
 import re
@@ -11,12 +12,13 @@ from tools import COURSE, chapters
 from tools.execute import results as shown
 from utils.course import results
 
+WORDS, LINES, PICTURES = 130, 12, 2  # in a minute, spoken to a class
 MAP = re.compile(r"^\| slides \|.*?(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
 
 
 def updated(text: str) -> str:
-    """README's text with the figures and the map as they are now."""
-    for name, content in {"results": figures(), "map": slides()}.items():
+    """The text of README or TEACHING with the figures, the map and the minutes as they are now."""
+    for name, content in {"results": figures(), "map": slides(), "minutes": minutes()}.items():
         marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
         text = marked.sub(lambda match, content=content: f"{match[1]}\n{content}\n\n{match[2]}", text)
     return text
@@ -58,6 +60,34 @@ def slides() -> str:
     return table[0].strip().replace("](", "](notebooks/")
 
 
+def minutes() -> str:
+    """For each chapter, how long it takes to teach, as a whole and section by section."""
+    lines = ["| chapter | minutes | section by section |", "|---|---:|---|"]
+    for path in chapters():
+        notebook = nbformat.read(path, as_version=4)
+        title = re.match("# (.*)", notebook.cells[0].source)[1]
+        sections = section_minutes(notebook)
+        main = sum(time for name, time in sections.items() if not name.startswith("Optional"))
+        listed = "; ".join(f"{name}: {time}" for name, time in sections.items())
+        lines.append(f"| [{title}](notebooks/{path.name}) | {main} | {listed} |")
+    return "\n".join(lines)
+
+
+def section_minutes(notebook) -> dict[str, int]:
+    """The sections of a chapter before its exercises, with the minutes that text, code and pictures take in a class."""
+    found, name = {}, ""
+    for cell in notebook.cells[1:]:
+        if cell.cell_type == "code":
+            pictures = sum("image/png" in output.get("data", {}) for output in cell.outputs)
+            found[name] = found.get(name, 0) + len(cell.source.splitlines()) / LINES + pictures / PICTURES
+            continue
+        before, *parts = re.split(r"^## (.*)$", cell.source, flags=re.MULTILINE)
+        for heading, text in [(name, before), *zip(parts[::2], parts[1::2], strict=True)]:
+            name = heading
+            found[name] = found.get(name, 0) + len(text.split()) / WORDS
+    return {name: max(1, round(time)) for name, time in found.items() if name not in ("", "Exercises", "Sources")}
+
+
 if __name__ == "__main__":
-    path = COURSE / "README.md"
-    path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")
+    for path in (COURSE / "README.md", COURSE / "TEACHING.md"):
+        path.write_text(updated(path.read_text(encoding="utf-8")), encoding="utf-8")
