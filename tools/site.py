@@ -11,7 +11,7 @@ import sys
 
 from sphinx.cmd.build import main as sphinx
 
-from tools import COURSE, appendices, chapters, notebooks, solutions
+from tools import COURSE, appendices, chapters, explorers, notebooks, solutions
 
 SOURCE, SITE = COURSE / "build" / "site-source", COURSE / "build" / "site"
 
@@ -30,7 +30,8 @@ html_theme_options = {
     "use_download_button": True, "use_fullscreen_button": False, "show_toc_level": 2, "navbar_persistent": [],
 }
 html_copy_source, html_sourcelink_suffix = True, ""
-html_static_path, html_css_files = ["_static"], ["wide.css"]
+html_static_path, html_css_files = ["_static"], ["wide.css", "explorers.css"]
+html_js_files = [("explorers.js", {"defer": "defer"})]
 """
 # Lines of code are up to 120 characters long: at 1280 pixels nearly all of them fit. On a narrow screen code breaks or
 # scrolls, and the page does not.
@@ -56,13 +57,11 @@ def anchor(heading: str) -> str:
     return heading.replace(" ", "-")
 
 
-def titled(text: str) -> str:
-    """A notebook whose hidden cells show their title, as on Colab."""
-    notebook = json.loads(text)
+def titled(notebook: dict) -> None:
+    """Let hidden cells show their title, as on Colab."""
     for cell in notebook["cells"]:
         if title := re.match("# @title (.*)", "".join(cell["source"])):
             cell["metadata"]["mystnb"] = {"code_prompt_show": f"{title[1]}: show the code"}
-    return json.dumps(notebook)
 
 
 def front_page() -> str:
@@ -71,6 +70,8 @@ def front_page() -> str:
     text, found, _ = readme.partition("## Two commands")
     if not found:
         raise ValueError("README has no section 'Two commands', before which the front page ends.")
+    text += "\nThree models of the course run on the page [Explore](explore.md): drag, turn and change them.\n"
+    text += "\n```{toctree}\n:maxdepth: 1\n:hidden:\n\nexplore\n```\n"
     for caption, paths in {"Chapters": chapters(), "Appendix": appendices(), "Solutions": solutions()}.items():
         pages = "\n".join(path.relative_to(COURSE / "notebooks").with_suffix("").as_posix() for path in paths)
         text += f"\n```{{toctree}}\n:maxdepth: 1\n:caption: {caption}\n\n{pages}\n```\n"
@@ -80,15 +81,27 @@ def front_page() -> str:
 def main() -> int:
     shutil.rmtree(SOURCE, ignore_errors=True)
     shutil.rmtree(SITE, ignore_errors=True)
+    explore = (COURSE / "tools" / "explore.md").read_text(encoding="utf-8")
     for path in notebooks() + appendices():
         copy = SOURCE / path.relative_to(COURSE / "notebooks")
         copy.parent.mkdir(parents=True, exist_ok=True)
         text = path.read_text(encoding="utf-8").replace("](../utils/", "](utils/")
         text = text.replace("](../../utils/", "](../utils/")
-        copy.write_text(titled(text) if path.suffix == ".ipynb" else text, encoding="utf-8")
+        if path.suffix == ".ipynb":
+            notebook = json.loads(text)
+            titled(notebook)
+            for name, explorer in explorers.EXPLORERS.items():
+                if path in chapters() and path.stem == explorer.chapter:
+                    explore = explore.replace(f"<!-- explorer: {name} -->", explorers.playable(notebook, name))
+            text = json.dumps(notebook)
+        copy.write_text(text, encoding="utf-8")
+    (SOURCE / "explore.md").write_text(explore, encoding="utf-8")
     shutil.copytree(COURSE / "utils", SOURCE / "utils", ignore=shutil.ignore_patterns("__pycache__", "data"))
     (SOURCE / "_static").mkdir()
     (SOURCE / "_static" / "wide.css").write_text(STYLE, encoding="utf-8")
+    for name in ("explorers.js", "explorers.css"):
+        shutil.copy(COURSE / "tools" / name, SOURCE / "_static")
+    explorers.write(SOURCE / "_static" / "explorers")
     (SOURCE / "data").mkdir()
     shutil.copy(COURSE / "data" / "gallery.png", SOURCE / "data")
     (SOURCE / "conf.py").write_text(CONFIGURATION, encoding="utf-8")
