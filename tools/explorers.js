@@ -133,7 +133,7 @@ globalThis.explorers = (() => {
       element: make("label", { class: "explorer-slider" }, make("span", {}, label), input, shown),
       get value() { return Number(input.value); },
       set value(value) { input.value = value; say(); },
-      get text() { return `${label} ${shown.textContent}`; },
+      get text() { return `${label.toLowerCase()} ${shown.textContent}`; },
     };
   }
 
@@ -194,7 +194,7 @@ globalThis.explorers = (() => {
       digit.paint(decode(x, y));
       handle.style.left = `${50 * (1 + x / LIMIT)}%`;
       handle.style.top = `${50 * (1 - y / LIMIT)}%`;
-      return `${axes.map((axis) => axis.text).join(", ")}: ${Math.hypot(x, y).toFixed(1)} from the center`;
+      return `${axes.map((axis) => axis.text).join(", ")}: ${Math.hypot(x, y).toFixed(1)} standard deviations from the center`;
     };
     return { pictures: [map, digit.canvas], controls: axes.map((axis) => axis.element), draw };
   }
@@ -202,7 +202,7 @@ globalThis.explorers = (() => {
   const WORDS = {
     hair_color: ["Hair", "black", "brown", "blond"],
     sunglasses: ["Sunglasses", "none", "half", "dark"],
-    smile: ["Mouth", "sad", "straight", "happy"],
+    smile: ["Smile", "sad", "straight", "happy"],
     skin_tone: ["Skin", "light", "medium", "dark"],
   };
 

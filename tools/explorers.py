@@ -9,9 +9,9 @@ import base64
 import functools
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
 
 from utils.course.session import DATA  # first: it keeps TensorFlow's log out of the output
 
@@ -38,10 +38,10 @@ CHANGED = ("hair_color", "sunglasses", "smile", "skin_tone")
 def network(model, then=()) -> dict:
     """A Keras model as JSON: its nodes in the order of computation, and all their weights as base64.
 
-    A node names its kind, the nodes `from` which it gets its inputs, and where its weights are. It computes `scale` times
-    what its kernel makes of the inputs, plus `bias`. So batch normalization, which scales and shifts at inference, has
-    no node of its own. Scales and biases have single precision, because a kernel that is scaled and rounded again moves
-    some pixels of the conditional GAN by more than 0.002.
+    A node names its kind, the nodes `from` which it gets its inputs, and where its weights are. It computes `scale`
+    times what its kernel makes of the inputs, plus `bias`. So batch normalization, which scales and shifts at
+    inference, has no node of its own. Scales and biases have single precision, because a kernel that is scaled and
+    rounded again moves some pixels of the conditional GAN by more than 0.002.
 
     Args:
         model: Sequential or Functional, built of the layers in `TRANSLATED`; otherwise ValueError.
@@ -162,7 +162,7 @@ TRANSLATED: dict[type, Callable] = {
 
 
 def packed(nodes: list) -> dict:
-    """Kernels in half precision, scales and biases in single, as base64. In the nodes, [start, end] replaces an array."""
+    """Kernels in half precision, scales and biases in single, as base64; [start, end] replaces an array of a node."""
     types, arrays = {"kernel": "<f2", "scale": "<f4", "bias": "<f4"}, {"<f2": [], "<f4": []}
     for node in nodes:
         for name in sorted(types.keys() & node.keys()):
