@@ -98,7 +98,7 @@ def test_explorers_stand_on_their_pages_which_may_be_files(site, browser):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_of_explorers_can_be_read_in_both_modes(scheme, site, browser):
-    folder, address = site
+    _, address = site
     page = browser.new_page(color_scheme=scheme)
     page.goto(f"{address}10_cgan.html")
     page.locator("[data-explorer=classes]").scroll_into_view_if_needed()

@@ -2,8 +2,8 @@
 
 Each model gets a process of its own. Images per second are those of `fit`, after its first batch; memory is the largest
 that the process ever had, with TensorFlow and the data (native Windows does not tell it). All figures of a table are of
-one run on one machine: compare their ratios. Below the table: how long a slider takes to draw its picture in a notebook,
-and on a page of the site where Chromium is installed.
+one run on one machine: compare their ratios. Below the table: how long a slider takes to draw its picture, both in a
+notebook and, where Chromium is installed, on a page of the site.
 """
 
 import contextlib
