@@ -168,7 +168,19 @@ def test_weights_that_half_precision_cannot_hold_are_an_error():
         explorers.network(model)
 
 
+def two_heads():
+    """Networks as chapter 07 wires them by hand, on smaller images."""
+    image, z = keras.Input((8, 8, 3)), keras.Input((2,))
+    x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(layers.Conv2D(4, 4, 2, "same", use_bias=False)(image)))
+    x = layers.Flatten()(x)
+    heads = [layers.Dense(2, name=name)(x) for name in ("z_mean", "z_log_var")]
+    y = layers.Reshape((4, 4, 3))(layers.Dense(48, "relu")(z))
+    decoder = keras.Model(z, square(activation="sigmoid")(y))
+    return VAE(keras.Model(image, layers.Concatenate()(heads)), decoder, likelihood="gaussian")
+
+
 MODELS = {
+    "VAE of two heads": two_heads,
     "VAE": lambda: VAE(dense_encoder(4, (8,)), dense_decoder(2, (8,)), likelihood="gaussian", pixel_std=0.2),
     "conditional GAN": lambda: ConditionalGAN(conditional_generator(4), conditional_discriminator(), 4, 10),
 }
@@ -236,7 +248,7 @@ def test_an_explorer_takes_the_place_of_the_picture_in_its_chapter(name):
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     assert [output for output in outputs if output.get("data") == {"text/html": page}]
     assert f'data-explorer="{name}"><img alt="Still' in page and "data:image/png;base64,iVBOR" in page
-    with pytest.raises(ValueError, match=f"has 0 pictures of cells that begin with {explorers.EXPLORERS[name].call}"):
+    with pytest.raises(ValueError, match=f"has 0 pictures of cells that call {explorers.EXPLORERS[name].call}"):
         explorers.playable(notebook, name)
 
 

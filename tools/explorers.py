@@ -87,14 +87,14 @@ def activated(layer, function, nodes, source) -> int:
 
 def units(layer, count) -> dict:
     """Scale and bias of each unit, or filter, of a layer."""
-    bias = keras.ops.convert_to_numpy(layer.bias) if layer.use_bias else np.zeros(count)
+    bias = layer.bias.numpy() if layer.use_bias else np.zeros(count)
     return {"scale": np.ones(count), "bias": bias}
 
 
 def dense(layer, nodes, sources) -> int:
     if len(layer.input.shape) != 2:
         raise unknown(layer, f"because its inputs have shape {layer.input.shape}, not (batch, n)")
-    kernel = keras.ops.convert_to_numpy(layer.kernel).T  # (units, inputs): a unit's weights side by side
+    kernel = layer.kernel.numpy().T  # (units, inputs): a unit's weights side by side
     return activated(
         layer, layer.activation, nodes, add(nodes, "dense", sources, kernel=kernel, **units(layer, layer.units))
     )
@@ -111,7 +111,7 @@ def transposed_convolution(layer, nodes, sources) -> int:
     (size, _), (stride, _) = layer.kernel_size, layer.strides
     shapes = {"input": list(layer.input.shape[1:]), "output": list(layer.output.shape[1:])}
     shapes |= {"size": size, "stride": stride, "cut": max(size - stride, 0) // 2}
-    kernel = keras.ops.convert_to_numpy(layer.kernel)  # (size, size, filters, channels)
+    kernel = layer.kernel.numpy()  # (size, size, filters, channels)
     last = add(nodes, "transposed_convolution", sources, **shapes, kernel=kernel, **units(layer, layer.filters))
     return activated(layer, layer.activation, nodes, last)
 
@@ -123,9 +123,9 @@ def batch_normalization(layer, nodes, sources) -> int:
         raise unknown(layer, "because it can only be folded into a Dense or Conv2DTranspose without activation")
     if layer.axis not in (-1, rank - 1) or len(node["bias"]) != layer.input.shape[-1]:
         raise unknown(layer, "because it does not normalize the units, or channels, of the layer before it")
-    mean, variance = (keras.ops.convert_to_numpy(moment) for moment in (layer.moving_mean, layer.moving_variance))
-    gamma = keras.ops.convert_to_numpy(layer.gamma) if layer.scale else 1
-    beta = keras.ops.convert_to_numpy(layer.beta) if layer.center else 0
+    mean, variance = layer.moving_mean.numpy(), layer.moving_variance.numpy()
+    gamma = layer.gamma.numpy() if layer.scale else 1
+    beta = layer.beta.numpy() if layer.center else 0
     scale = gamma / np.sqrt(variance + layer.epsilon)
     node["scale"], node["bias"] = node["scale"] * scale, (node["bias"] - mean) * scale + beta
     return sources[0]
@@ -299,11 +299,12 @@ def write(folder: Path) -> None:
 def playable(notebook: dict, name: str) -> str:
     """Put an explorer in the place of the one still picture of the slider that it stands for; its HTML."""
     explorer = EXPLORERS[name]
-    cells = [cell for cell in notebook["cells"] if "".join(cell["source"]).startswith(f"{explorer.call}(")]
+    call = re.compile(rf"^{explorer.call}\(", re.MULTILINE)
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and call.search("".join(cell["source"]))]
     outputs = [output.get("data", {}) for cell in cells for output in cell["outputs"]]
     pictures = [data["image/png"] for data in outputs if "image/png" in data]
     if len(pictures) != 1:
-        found = f"{len(pictures)} pictures of cells that begin with {explorer.call}("
+        found = f"{len(pictures)} pictures of cells that call {explorer.call}"
         raise ValueError(f"{explorer.chapter} has {found}, but one explorer to put in their place.")
     still = "".join(pictures[0]).strip()
     alt = "Still picture of this explorer, which needs JavaScript"
