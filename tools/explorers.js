@@ -86,15 +86,13 @@ globalThis.explorers = (() => {
     return values[values.length - 1];
   }
 
-  /** Standard normal numbers that depend on the seed alone: Mulberry32 by T. Ettinger, then Box and Muller. */
-  function normal(seed, count) {
-    const uniform = () => {
-      seed = (seed + 0x6d2b79f5) | 0;
-      let t = Math.imul(seed ^ (seed >>> 15), 1 | seed);
-      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-      return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 2 ** 32;
-    };
-    return Array.from({ length: count }, () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform()));
+  /** A function that returns the next standard normal numbers, the same ones on every visit: Park and Miller's
+      generator, then Box and Muller's transformation. */
+  function normals() {
+    let state = 20261126;
+    const uniform = () => (state = (48271 * state) % 2147483647) / 2147483647;
+    const normal = () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
+    return (count) => Array.from({ length: count }, normal);
   }
 
   // ---- Parts of a page ---------------------------------------------------------------------------------------------
@@ -106,7 +104,7 @@ globalThis.explorers = (() => {
     return element;
   }
 
-  /** A canvas for images of this shape, (height, width, channels), and `paint` to show one, whose pixels are in [0, 1]. */
+  /** A canvas for images of shape (height, width, channels) with pixels in [0, 1], and `paint`, which shows one. */
   function picture([height, width, channels], label) {
     const canvas = make("canvas", { class: "explorer-picture", height, width, role: "img", "aria-label": label });
     const context = canvas.getContext("2d"), image = context.createImageData(width, height);
@@ -145,7 +143,9 @@ globalThis.explorers = (() => {
 
   const signed = (value) => value.toFixed(2).replace("-", "−");
 
-  // ---- Explorers: data and a function to call after a change -> pictures, controls, and `draw`, which returns the live text
+  // ---- Explorers ---------------------------------------------------------------------------------------------------
+  // Each takes its data and a function to call after a change, and returns pictures, controls, and `draw`, which draws
+  // the pictures anew and returns the live text.
 
   const LIMIT = 3, TILES = 20;  // of the plane, in standard deviations of the prior; tiles along each side
 
@@ -194,7 +194,8 @@ globalThis.explorers = (() => {
       digit.paint(decode(x, y));
       handle.style.left = `${50 * (1 + x / LIMIT)}%`;
       handle.style.top = `${50 * (1 - y / LIMIT)}%`;
-      return `${axes.map((axis) => axis.text).join(", ")}: ${Math.hypot(x, y).toFixed(1)} standard deviations from the center`;
+      const away = `${Math.hypot(x, y).toFixed(1)} standard deviations from the center`;
+      return `${axes.map((axis) => axis.text).join(", ")}: ${away}`;
     };
     return { pictures: [map, digit.canvas], controls: axes.map((axis) => axis.element), draw };
   }
@@ -244,10 +245,11 @@ globalThis.explorers = (() => {
     });
     const digits = make("fieldset", { class: "explorer-row" }, make("legend", {}, "Choose a digit"), ...choices);
     const angle = slider("Turn the style", [-180, 180], 1, change, (value) => `${value}°`.replace("-", "−"));
+    const draws = normals();
     let style = 0, start, end;
     const another = () => {
       style += 1;
-      [start, end] = [normal(2 * style, latentDim), normal(2 * style + 1, latentDim)];
+      [start, end] = [draws(latentDim), draws(latentDim)];
       angle.value = 0;
       change();
     };

@@ -307,7 +307,8 @@ def playable(notebook: dict, name: str) -> str:
         found = f"{len(pictures)} pictures of cells that call {explorer.call}"
         raise ValueError(f"{explorer.chapter} has {found}, but one explorer to put in their place.")
     still = "".join(pictures[0]).strip()
-    alt = "Still picture of this explorer, which needs JavaScript"
-    page = f'<div class="explorer" data-explorer="{name}"><img alt="{alt}" src="data:image/png;base64,{still}"></div>'
+    image = f'<img alt="Still picture of this explorer, which needs JavaScript" src="data:image/png;base64,{still}">'
+    label = 'role="group" aria-label="Explorer of a trained model"'
+    page = f'<div class="explorer" {label} data-explorer="{name}">{image}</div>'
     cells[0]["outputs"] = [{"output_type": "display_data", "data": {"text/html": page}, "metadata": {}}]
     return page
