@@ -89,7 +89,7 @@ globalThis.explorers = (() => {
   /** A function that returns the next standard normal numbers, the same ones on every visit: Park and Miller's
       generator, then Box and Muller's transformation. */
   function normals() {
-    let state = 20261126;
+    let state = 314159;
     const uniform = () => (state = (48271 * state) % 2147483647) / 2147483647;
     const normal = () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
     return (count) => Array.from({ length: count }, normal);
