@@ -1,9 +1,11 @@
+import shutil
 import sys
 import time
 
 import numpy as np
+import pytest
 
-from tools import bench, references
+from tools import bench, explorers, references
 from utils.autoencoders import Autoencoder
 from utils.networks import dense_decoder, dense_encoder
 
@@ -44,3 +46,23 @@ def test_references_have_the_published_numbers_of_weights():
     gan = references.tutorial_dcgan()
     assert gan.discriminator.count_params() == 212_865
     assert gan.generator.count_params() == 2_330_944
+
+
+def test_without_chromium_there_are_no_times_of_explorers(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert bench.page_times() == {}
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not (shutil.which("chromium") or shutil.which("google-chrome")), reason="needs Chromium")
+def test_each_explorer_is_timed_in_chromium():
+    times = bench.page_times()
+    assert times.keys() == explorers.EXPLORERS.keys()
+    assert all(0 < median <= slowest for median, slowest in times.values())
+
+
+def test_a_browser_that_measures_nothing_is_an_error(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: sys.executable)
+    monkeypatch.setattr(explorers, "write", lambda folder: None)
+    with pytest.raises(SystemExit, match="The explorers could not be measured"):
+        bench.page_times()

@@ -2,13 +2,14 @@
 
 import functools
 import http.server
+import re
 import shutil
 import threading
 import urllib.parse
 
 import pytest
 
-from tools import chapters
+from tools import chapters, explorers
 
 pytest.importorskip("myst_nb", reason="make site-test installs it")
 sync_api = pytest.importorskip("playwright.sync_api", reason="make site-test installs it")
@@ -189,3 +190,41 @@ def test_without_an_address_no_page_leads_to_colab():
 
     assert "colab" not in site.configuration("", "") and "colab" not in site.configuration("https://host/a/b", "")
     assert site.repository_link("https://host/a/b") == '<a href="https://host/a/b">host/a/b</a>'
+
+
+def test_explorers_stand_on_their_pages_which_may_be_files(site, browser):
+    folder, _ = site
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    problems = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    for name, explorer in explorers.EXPLORERS.items():
+        for file in (f"{explorer.chapter}.html", "explore.html"):
+            still = f'data-explorer="{name}"><img alt="Still picture'  # for readers without JavaScript
+            assert (folder / file).read_text(encoding="utf-8").count(still) == 1
+            page.goto((folder / file).as_uri())
+            root = page.locator(f"[data-explorer={name}]")
+            root.scroll_into_view_if_needed()
+            root.locator("canvas").first.wait_for()
+            assert root.locator("img").count() == 0 and root.locator("output").inner_text()
+    assert not problems
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_of_explorers_can_be_read_in_both_modes(scheme, site, browser):
+    _, address = site
+    page = browser.new_page(color_scheme=scheme)
+    page.goto(f"{address}10_cgan.html")
+    page.locator("[data-explorer=classes]").scroll_into_view_if_needed()
+    page.locator("[data-explorer=classes] output").wait_for()
+    # Luminance of the text, of the explorer, and of the output of the cell around it (transparent in both modes).
+    colors = page.evaluate(
+        """() => {
+            const root = document.querySelector("[data-explorer]");
+            const style = one => getComputedStyle(one);
+            return [style(root.querySelector("output")).color, style(root).backgroundColor,
+                    style(root.closest(".text_html") ?? root.parentElement).backgroundColor];
+        }"""
+    )
+    text, paper = (sum(map(int, re.findall(r"\d+", color)[:3])) for color in colors[:2])
+    assert (text < 300 and paper > 600) if scheme == "light" else (text > 400 and paper < 200), colors
+    assert colors[2] == "rgba(0, 0, 0, 0)"

@@ -2,19 +2,24 @@
 
 Each model gets a process of its own. Images per second are those of `fit`, after its first batch; memory is the largest
 that the process ever had, with TensorFlow and the data (native Windows does not tell it). All figures of a table are of
-one run on one machine: compare their ratios. Below the table: how long a slider takes to draw its picture.
+one run on one machine: compare their ratios. Below the table: how long a slider takes to draw its picture, both in a
+notebook and, where Chromium is installed, on a page of the site.
 """
 
 import contextlib
 import json
+import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import keras
 import numpy as np
 
-from tools import judge
+from tools import COURSE, explorers, judge
 from tools.references import keras_vae, tutorial_dcgan
 from utils.autoencoders import Autoencoder
 from utils.drawn.digits import draw_digits
@@ -144,6 +149,45 @@ def frame_time(control) -> float:
     return 1000 * float(np.median(times))
 
 
+# Moves a slider of each explorer, and writes the milliseconds that each new picture took into the page.
+PAGE = """<!doctype html><meta charset="utf-8"><script src="explorers.js"></script>{scripts}<body><script>
+const times = {{}};
+for (const name of {names}) {{
+  const root = document.body.appendChild(document.createElement("div"));
+  const draw = explorers.show(root, name), slider = root.querySelector("input[type=range]");
+  times[name] = Array.from({{ length: {turns} }}, (_, turn) => {{
+    slider.value = turn % 2;
+    const start = performance.now();
+    draw();
+    return performance.now() - start;
+  }});
+}}
+document.body.textContent = JSON.stringify(times);
+</script>"""
+TURNS = 60  # of which the first third lets the browser compile the code
+
+
+def page_times() -> dict[str, tuple[float, float]]:
+    """Milliseconds of a picture of each explorer of the site, the median and the slowest; empty without Chromium."""
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    if browser is None:
+        return {}
+    with tempfile.TemporaryDirectory() as name:
+        folder, names = Path(name), list(explorers.EXPLORERS)
+        explorers.write(folder / "explorers")
+        shutil.copy(COURSE / "tools" / "explorers.js", folder)
+        scripts = "".join(f'<script src="explorers/{name}.js"></script>' for name in names)
+        (folder / "page.html").write_text(PAGE.format(scripts=scripts, names=names, turns=TURNS), encoding="utf-8")
+        options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}", "--dump-dom"]
+        command = [browser, *options, (folder / "page.html").as_uri()]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    found = re.search(r"<body>({.*})</body>", run.stdout, re.DOTALL)
+    if not found:
+        raise SystemExit(f"The explorers could not be measured in {browser}:\n{run.stderr[-2_000:]}")
+    late = {name: times[TURNS // 3 :] for name, times in json.loads(found[1]).items()}
+    return {name: (float(np.median(times)), max(times)) for name, times in late.items()}
+
+
 def main() -> None:
     found = {}
     print(f"{'model':<32}{'parameters':>12}{'images/s':>10}{'peak MB':>9}  against its reference")
@@ -158,6 +202,10 @@ def main() -> None:
     print(f"\n{'slider':<32}{'ms a picture':>12}")
     for name, milliseconds in frame_times().items():
         print(f"{name:<32}{milliseconds:>12.0f}", flush=True)
+    print(f"\n{'explorer of the site':<32}{'ms a picture':>12}{'at most':>9}")
+    for name, (median, slowest) in page_times().items():
+        chapter = explorers.EXPLORERS[name].chapter[:2]
+        print(f"{f'{chapter}, {name}':<32}{median:>12.1f}{slowest:>9.1f}", flush=True)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ import nbformat
 from docutils import nodes
 from sphinx.cmd.build import main as sphinx
 
-from tools import COURSE, appendices, chapters, colab, front, notebooks, solutions
+from tools import COURSE, appendices, chapters, colab, explorers, front, notebooks, solutions
 from tools.figures import figures
 
 SOURCE, SITE = COURSE / "build" / "site-source", COURSE / "build" / "site"
@@ -36,7 +36,8 @@ html_theme_options = {
     "footer_content_items": ["license.html"],
 }
 html_copy_source, html_sourcelink_suffix = True, ""
-html_static_path, html_css_files, html_extra_path = ["_static"], ["wide.css"], ["LICENSE.txt"]
+html_static_path, html_css_files, html_extra_path = ["_static"], ["wide.css", "explorers.css"], ["LICENSE.txt"]
+html_js_files = [("explorers.js", {"defer": "defer"})]
 templates_path = ["_templates"]
 """
 # From 1200 pixels on, nothing scrolls sideways: a line that is too long continues on the next. On a narrow screen code
@@ -123,16 +124,14 @@ def repository_link(address: str) -> str:
 
 def index(address: str, reference: str) -> str:
     """The front page, and the lists of pages from which the sidebar is made."""
-    explore = (SOURCE / "explore.md").is_file()
-    links = {"Start with chapter 00": "00_start_here.html"}
-    links |= {"Explore the models": "explore.html"} if explore else {}
+    links = {"Start with chapter 00": "00_start_here.html", "Explore the models": "explore.html"}
     if address.startswith("https://github.com/"):
         repository = address.removeprefix("https://github.com/")
         links["Open in Colab"] = f"{COLAB}/github/{repository}/blob/{reference}/notebooks/00_start_here.ipynb"
     links["For lecturers"] = "TEACHING.html"
     lists = {"Chapters": chapters(), "Appendix": appendices(), "Solutions": solutions()}
     lists = {caption: [path.relative_to(COURSE / "notebooks") for path in paths] for caption, paths in lists.items()}
-    lists["Chapters"] += [Path("explore.md")] if explore else []
+    lists["Chapters"] += [Path("explore.md")]
     lists["Appendix"] += [Path("TEACHING.md")]
     text = front.front_page(links)
     for caption, paths in lists.items():
@@ -145,14 +144,25 @@ def main() -> int:
     shutil.rmtree(SOURCE, ignore_errors=True)
     shutil.rmtree(SITE, ignore_errors=True)
     teaching = COURSE / "TEACHING.md"
+    explore = (COURSE / "tools" / "explore.md").read_text(encoding="utf-8")
     for path in [*notebooks(), *appendices(), teaching]:
         copy = SOURCE / (path.name if path == teaching else path.relative_to(COURSE / "notebooks"))
         copy.parent.mkdir(parents=True, exist_ok=True)
-        copy.write_text(prepared(path), encoding="utf-8")
+        text = prepared(path)
+        for name, explorer in explorers.EXPLORERS.items():
+            if path in chapters() and path.stem == explorer.chapter:
+                notebook = json.loads(text)
+                explore = explore.replace(f"<!-- explorer: {name} -->", explorers.playable(notebook, name))
+                text = json.dumps(notebook)
+        copy.write_text(text, encoding="utf-8")
+    (SOURCE / "explore.md").write_text(explore, encoding="utf-8")
     shutil.copytree(COURSE / "utils", SOURCE / "utils", ignore=shutil.ignore_patterns("__pycache__", "data"))
     (SOURCE / "_static").mkdir()
     (SOURCE / "_static" / "wide.css").write_text(STYLE + front.STYLE, encoding="utf-8")
     front.write_thumbnails(SOURCE / "_static" / "cards")
+    for name in ("explorers.js", "explorers.css"):
+        shutil.copy(COURSE / "tools" / name, SOURCE / "_static")
+    explorers.write(SOURCE / "_static" / "explorers")
     (SOURCE / "data").mkdir()
     shutil.copy(COURSE / "data" / "gallery.png", SOURCE / "data")
     shutil.copy(COURSE / "LICENSE", SOURCE / "LICENSE.txt")
