@@ -169,8 +169,8 @@ def test_shows_the_source_as_it_is(path):
         if "inspect.getsource(" in cell.source:
             *before, last = ast.parse(cell.source).body
             exec(ast.unparse(before), names)
-            plain = [output.get("data", {}).get("text/plain") for output in cell.outputs]
-            assert eval(ast.unparse(last), names).data in plain, "the source has changed: run the notebook"
+            plain = [output.get("data", {}).get("text/plain", "").strip() for output in cell.outputs]
+            assert eval(ast.unparse(last), names).data.strip() in plain, "the source has changed: run the notebook"
         for shown in re.findall(r"^show_source\((.*)\)", cell.source, re.MULTILINE):
             outputs = [output.get("data", {}).get("text/markdown") for output in cell.outputs]
             assert show_source(eval(shown, names)).data in outputs, f"{shown} has changed: run the notebook"
