@@ -16,6 +16,7 @@ from utils.course.fingerprint import describe
 from utils.course.session import COURSE, show_source
 
 CHAPTERS, SOLUTIONS, NOTEBOOKS = chapters(), solutions(), notebooks()
+SHOWING = ("utils", "inspect", "textwrap", "IPython")  # what it takes to show the source of something
 RESULTS = json.loads((COURSE / "data" / "results.json").read_bytes())
 
 
@@ -168,9 +169,16 @@ def test_shows_the_source_as_it_is(path):
     cells = code_cells(path)
     names = {}
     for node in tree(path).body:
-        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] == "utils":
-            exec(ast.unparse(node), names)
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            module = getattr(node, "module", node.names[0].name)
+            if module.split(".")[0] in SHOWING:
+                exec(ast.unparse(node), names)
     for cell in cells:
+        if "inspect.getsource(" in cell.source:
+            *before, last = ast.parse(cell.source).body
+            exec(ast.unparse(before), names)
+            plain = [output.get("data", {}).get("text/plain", "").strip() for output in cell.outputs]
+            assert eval(ast.unparse(last), names).data.strip() in plain, "the source has changed: run the notebook"
         for shown in re.findall(r"^show_source\((.*)\)", cell.source, re.MULTILINE):
             outputs = [output.get("data", {}).get("text/markdown") for output in cell.outputs]
             assert show_source(eval(shown, names)).data in outputs, f"{shown} has changed: run the notebook"
