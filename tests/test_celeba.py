@@ -35,10 +35,10 @@ def test_celeba_is_cropped_scaled_and_split(celeba):
     assert data.names == ATTRIBUTES
     assert [len(part) for part in (data.train, data.validation, data.test)] == [6, 2, 2]
     images, attributes = next(iter(data.train.batch(6)))
-    assert images.shape == (6, 32, 32, 3) and images.dtype == attributes.dtype == tf.float32
+    assert images.shape == (6, 64, 64, 3) and images.dtype == attributes.dtype == tf.float32
     assert attributes.numpy().tolist() == [[i & 1, i >> 1 & 1, i >> 2 & 1] for i in range(6)]
     assert next(iter(data.validation))[1].numpy().tolist() == [0, 1, 1]
-    np.testing.assert_allclose(images[:, 1:-1, 1:-1], np.broadcast_to([1, 0, 0], (6, 30, 30, 3)), atol=0.02)
+    np.testing.assert_allclose(images[:, 1:-1, 1:-1], np.broadcast_to([1, 0, 0], (6, 62, 62, 3)), atol=0.02)
     assert images.numpy().min() >= 0 and images.numpy().max() <= 1
 
 
@@ -47,7 +47,7 @@ def test_a_smaller_image_gives_its_largest_square(celeba):
     picture[:, 20:60] = 255
     Image.fromarray(picture).save(celeba / "img_align_celeba" / NAMES[0], quality=95)
     image, _ = next(iter(load_celeba(celeba).train))
-    assert image.shape == (32, 32, 3) and image.numpy().min() > 0.9
+    assert image.shape == (64, 64, 3) and image.numpy().min() > 0.9
 
 
 @pytest.mark.parametrize(
