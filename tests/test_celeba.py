@@ -1,3 +1,6 @@
+import ast
+
+import nbformat
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -5,7 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from utils.course.session import COURSE, session
 from utils.drawn.celeba import CELEBA_URL, load_celeba
+from utils.drawn.faces import draw_faces
 
 NAMES = [f"{i:06d}.jpg" for i in range(1, 11)]
 ATTRIBUTES = ("Blond_Hair", "Eyeglasses", "Smiling")
@@ -35,10 +40,10 @@ def test_celeba_is_cropped_scaled_and_split(celeba):
     assert data.names == ATTRIBUTES
     assert [len(part) for part in (data.train, data.validation, data.test)] == [6, 2, 2]
     images, attributes = next(iter(data.train.batch(6)))
-    assert images.shape == (6, 32, 32, 3) and images.dtype == attributes.dtype == tf.float32
+    assert images.shape == (6, 64, 64, 3) and images.dtype == attributes.dtype == tf.float32
     assert attributes.numpy().tolist() == [[i & 1, i >> 1 & 1, i >> 2 & 1] for i in range(6)]
     assert next(iter(data.validation))[1].numpy().tolist() == [0, 1, 1]
-    np.testing.assert_allclose(images[:, 1:-1, 1:-1], np.broadcast_to([1, 0, 0], (6, 30, 30, 3)), atol=0.02)
+    np.testing.assert_allclose(images[:, 1:-1, 1:-1], np.broadcast_to([1, 0, 0], (6, 62, 62, 3)), atol=0.02)
     assert images.numpy().min() >= 0 and images.numpy().max() <= 1
 
 
@@ -47,7 +52,7 @@ def test_a_smaller_image_gives_its_largest_square(celeba):
     picture[:, 20:60] = 255
     Image.fromarray(picture).save(celeba / "img_align_celeba" / NAMES[0], quality=95)
     image, _ = next(iter(load_celeba(celeba).train))
-    assert image.shape == (32, 32, 3) and image.numpy().min() > 0.9
+    assert image.shape == (64, 64, 3) and image.numpy().min() > 0.9
 
 
 @pytest.mark.parametrize(
@@ -148,3 +153,38 @@ def test_any_bytes_as_a_list_are_answered_with_what_to_do(payload, which, tmp_pa
     with pytest.raises((ValueError, FileNotFoundError), match=CELEBA_URL):
         load_celeba(folder)
     assert (folder / which).read_bytes() == payload
+
+
+def test_chapter_07_shows_its_figures_for_a_folder_in_this_layout(tmp_path, monkeypatch):
+    folder = tmp_path / "celeba"
+    (folder / "img_align_celeba").mkdir(parents=True)
+    images, factors = draw_faces(60)
+    rows, splits = [], []
+    for i, image in enumerate(images):
+        picture = np.full((218, 178, 3), 200, np.uint8)
+        picture[35:183, 15:163] = Image.fromarray(image).resize((148, 148))
+        Image.fromarray(picture).save(folder / "img_align_celeba" / f"{i}.jpg", quality=95)
+        values = factors["hair_color"][i] > 0.5, factors["sunglasses"][i] > 0.5, factors["smile"][i] > 0
+        rows.append(f"{i}.jpg " + " ".join("1" if value else "-1" for value in values))
+        splits.append(f"{i}.jpg {i // 20}")
+    (folder / LIST).write_text(f"60\n{' '.join(ATTRIBUTES)} \n" + "\n".join(rows))
+    (folder / PARTITION).write_text("\n".join(splits))
+    cells = nbformat.read(COURSE / "notebooks" / "07_latent_attributes.ipynb", 4).cells
+    code = "\n".join(cell.source for cell in cells if cell.cell_type == "code" and "!{pip}" not in cell.source)
+    functions = (
+        "arrays convolution encoder decoder trained_vae trained_reader read moved changes celeba_figures".split()
+    )
+    constants = ("BATCH_SIZE", "LATENT_DIM", "EPOCHS", "READER_EPOCHS")
+    kept = [node for node in ast.parse(code).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    for node in ast.parse(code).body:
+        name = ast.unparse(getattr(node, "targets", [ast.Pass()])[0]).strip("()").split(",")[0]
+        if getattr(node, "name", None) in functions or name in constants:
+            kept.append(node)
+    monkeypatch.setattr(session, "mode", "quick")
+    shown = []
+    names = {"reader": None, "slider": np.linspace(0, 1, 3), "display": shown.append}
+    exec(compile(ast.Module(kept, []), "chapter 07", "exec"), names)
+    names["celeba_figures"](folder)
+    assert [len(figure.axes) % 3 for figure in shown[::2]] == [0, 0]  # rows of three positions
+    for table, name in zip(shown[1::2], ("Blond_Hair", "Eyeglasses"), strict=True):
+        assert list(table) == [name] and len(table) == 3 and np.isfinite(table).all(axis=None)

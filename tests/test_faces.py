@@ -8,8 +8,9 @@ PLAIN = {name: (low + high) / 2 for name, (low, high) in faces.FACTORS.items()} 
 
 
 def sweep(name, count=9, **others):
-    """Faces that differ in one factor, float (count, 32, 32, 3) in [0, 1]."""
-    return faces.render_faces(PLAIN | others | {name: np.linspace(*faces.FACTORS[name], count)}) / 255
+    """Faces that differ in one factor, float (count, 32, 32, 3) in [0, 1]: one value for each unit of the drawing."""
+    images = faces.render_faces(PLAIN | others | {name: np.linspace(*faces.FACTORS[name], count)}) / 255
+    return images.reshape(count, 32, 2, 32, 2, 3).mean(axis=(2, 4))
 
 
 def test_same_seed_same_bytes():
@@ -20,7 +21,7 @@ def test_same_seed_same_bytes():
 
 def test_factors_are_drawn_independently_over_their_ranges():
     images, factors = faces.draw_faces(3000)
-    assert images.shape == (3000, 32, 32, 3) and images.dtype == np.uint8
+    assert images.shape == (3000, 64, 64, 3) and images.dtype == np.uint8
     assert list(factors) == list(faces.FACTORS)
     for name, (low, high) in faces.FACTORS.items():
         values = factors[name]
@@ -128,7 +129,7 @@ def test_faces_that_cannot_be_drawn(changes, message):
 def test_faces_of_a_few_types_and_none_at_all():
     one = faces.render_faces(PLAIN | {"sunglasses": True, "smile": 1})
     assert (one == faces.render_faces(PLAIN | {"sunglasses": np.float64(1), "smile": np.array([1], np.int8)})).all()
-    assert faces.render_faces(PLAIN | {"smile": np.zeros(0)}).shape == (0, 32, 32, 3)
+    assert faces.render_faces(PLAIN | {"smile": np.zeros(0)}).shape == (0, 64, 64, 3)
     with pytest.raises(ValueError, match="count is 0: draw at least one face"):
         faces.draw_faces(0)
     with pytest.raises(ValueError, match="count is 0: draw at least one face"):
@@ -146,7 +147,7 @@ def test_drawn_faces_come_as_pairs_in_a_fixed_order():
     assert [len(part) for part in (data.train, data.validation, data.test)] == [30, 20, 10]
     images, attributes = next(iter(data.train.batch(30)))
     assert images.dtype == attributes.dtype == tf.float32
-    assert images.shape == (30, 32, 32, 3) and attributes.shape == (30, len(data.names))
+    assert images.shape == (30, 64, 64, 3) and attributes.shape == (30, len(data.names))
     drawn = faces.render_faces(dict(zip(data.names, attributes.numpy().T, strict=True)))
     np.testing.assert_allclose(images, drawn / 255, atol=1e-6)
     assert (next(iter(data.train.batch(30)))[0] == images).numpy().all()

@@ -15,7 +15,7 @@ AGAIN = f"download it again from {CELEBA_URL}."
 def load_celeba(folder: str | Path) -> Faces:
     """Load CelebA as its authors publish it; the attributes are 0 or 1. Each image is read when it is needed.
 
-    The central 148 × 148 pixels of an image, or the largest central square of a smaller one, are scaled to 32 × 32.
+    The central 148 × 148 pixels of an image, or the largest central square of a smaller one, are scaled to 64 × 64.
     One core reads about 1,000 images per second, so call `cache()` on a part that is read more than once.
 
     Args:
@@ -97,7 +97,7 @@ def _rows(path: Path, lines: list[str], first: int, columns: int, meaning: dict[
 
 
 def _portrait(path: tf.Tensor) -> tf.Tensor:
-    """The center of the JPEG file at this path, float32 (32, 32, 3) in [0, 1]."""
+    """The center of the JPEG file at this path, float32 (64, 64, 3) in [0, 1]."""
     image = tf.py_function(_read_jpeg, [path], tf.uint8)
     image.set_shape([None, None, 3])
     shape = tf.shape(image)[:2]

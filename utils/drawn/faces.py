@@ -1,7 +1,7 @@
 """Faces drawn by the package, with known factors, for chapter 07.
 
-A face is a stack of shapes with soft edges, painted from back to front; each shape is a signed distance in pixels.
-Only the factors vary.
+A face is a stack of shapes with soft edges, painted from back to front; each shape is a signed distance, in units of
+which the picture is 32 wide. Only the factors vary.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-SIZE = 32  # pixels
+SIZE = 64  # pixels
+UNIT = SIZE / 32  # pixels in a unit
 
 # Factor -> lowest and highest value.
 FACTORS = {
@@ -32,7 +33,7 @@ BACKGROUND = [(190, 232, 205), (180, 225, 240), (196, 204, 246), (226, 200, 242)
 class Faces:
     """A data set of faces with attributes.
 
-    Each part yields single pairs in a fixed order: an image, float32 (32, 32, 3) in [0, 1], and its attributes,
+    Each part yields single pairs in a fixed order: an image, float32 (64, 64, 3) in [0, 1], and its attributes,
     float32 (len(names),), in the order of `names`.
     """
 
@@ -46,7 +47,7 @@ def draw_faces(count: int, seed=0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Draw `count` random faces. On one machine, the same seed (one or more integers) always gives the same bytes.
 
     Returns:
-        images: uint8 (count, 32, 32, 3), RGB.
+        images: uint8 (count, 64, 64, 3), RGB.
         factors: float32 arrays (count,), uniform over the ranges in `FACTORS` and independent of each other;
             "sunglasses" is 0 or 1, equally likely.
 
@@ -62,7 +63,7 @@ def draw_faces(count: int, seed=0) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def render_faces(factors: dict[str, np.ndarray]) -> np.ndarray:
-    """Draw faces with these factors: uint8 (n, 32, 32, 3), RGB.
+    """Draw faces with these factors: uint8 (n, 64, 64, 3), RGB.
 
     Args:
         factors: for every name in `FACTORS` an array (n,), or one number for all faces. Sunglasses between 0 and 1
@@ -85,16 +86,16 @@ def render_faces(factors: dict[str, np.ndarray]) -> np.ndarray:
         raise ValueError(f"Give each factor as one number or as an array (n,), all with the same n, not {shapes}.")
     rows = np.stack(np.broadcast_arrays(*columns.values()), axis=1)
     images = np.empty((len(rows), SIZE, SIZE, 3), np.uint8)
-    for start in range(0, len(rows), 128):  # few enough for the cache of a processor, which is fastest
-        chunk = rows[start : start + 128]
-        images[start : start + 128] = _portraits(dict(zip(FACTORS, chunk.T[:, :, None, None], strict=True)))
+    for start in range(0, len(rows), 16):  # few enough for the cache of a processor, which is fastest
+        chunk = rows[start : start + 16]
+        images[start : start + 16] = _portraits(dict(zip(FACTORS, chunk.T[:, :, None, None], strict=True)))
     return images
 
 
 def _portraits(factors: dict[str, np.ndarray]) -> np.ndarray:
-    """Draw faces with factors (n, 1, 1): uint8 (n, 32, 32, 3)."""
-    y, x = np.mgrid[:SIZE, :SIZE].astype(np.float32) + np.float32(0.5)
-    x -= SIZE / 2
+    """Draw faces with factors (n, 1, 1): uint8 (n, 64, 64, 3)."""
+    y, x = (np.mgrid[:SIZE, :SIZE].astype(np.float32) + np.float32(0.5)) / np.float32(UNIT)
+    x -= 16
     side = np.abs(x)  # distance from the axis of the face, because most shapes come in pairs
     length, smile, glasses = factors["hair_length"], factors["smile"], factors["sunglasses"]
     hair, skin = _ramp(HAIR, factors["hair_color"]), _ramp(SKIN, factors["skin_tone"])
@@ -166,8 +167,8 @@ def _both(a, b, radius) -> np.ndarray:
 
 
 def _paint(canvas, distance, color, opacity=1) -> None:
-    """Paint a shape on the canvas (3, n, 32, 32); pixels within half a pixel of its edge are covered in part."""
-    canvas += (0.5 - distance).clip(0, 1) * opacity * (color - canvas)
+    """Paint a shape on the canvas (3, n, 64, 64); pixels within half a pixel of its edge are covered in part."""
+    canvas += (0.5 - distance * np.float32(UNIT)).clip(0, 1) * opacity * (color - canvas)
 
 
 def _blush(canvas, x, y, color, opacity) -> None:
