@@ -37,6 +37,7 @@ class Flow:
         }
         self.functions = {node.name: node for node in everything if isinstance(node, FUNCTIONS)}
         self.training = self._that_reach(TRAIN)
+        self.training -= {name for name, node in self.functions.items() if self._begins_with_data(node)}
         self.asking = self._that_reach({name for name, node in self.functions.items() if asks(node)})
         self.needed = self._needed(self.asks)
 
@@ -47,6 +48,13 @@ class Flow:
             before = set(found)
             found |= {name for name, node in self.functions.items() if found & reads(node)}
         return found
+
+    def _begins_with_data(self, node) -> bool:
+        """Whether a function hands its first parameter on as what a model is trained on: then it does not change it."""
+        first = node.args.args[:1] if isinstance(node, ast.FunctionDef) else []
+        calls = [part for part in ast.walk(node) if isinstance(part, ast.Call) and isinstance(part.func, ast.Name)]
+        data = {root(given) for call in calls if call.func.id in self.training for given in call.args[1:]}
+        return any(parameter.arg in data for parameter in first)
 
     def narrow(self, lines) -> None:
         """Need no more than what leads to these simple statements, given by cell and line."""

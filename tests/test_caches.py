@@ -28,10 +28,7 @@ DATA = COURSE / "data"
 # In a list, the last number stands for all, unless this is set: the test takes three times as long then.
 EVERYTHING = bool(os.environ.get("COURSE_ALL_NUMBERS"))
 # Names of files -> numbers that they do not depend on, though the code does not show it.
-UNRELATED = {  # models that train on the same images, one after the other
-    "07_reader": {"LATENT_DIM", "PIXEL_STD", "EPOCHS"},
-    "07_faces_beta": {"READER_EPOCHS"},
-}
+UNRELATED = {}
 RECORDS = {path.stem for folder in ("pretrained", "studies") for path in (DATA / folder).glob("*.json")}
 
 
