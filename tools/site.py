@@ -92,7 +92,7 @@ def describe_figures(app, page) -> None:
 
 def prepared(path: Path) -> str:
     """The text of a page, changed where the site differs from the repository."""
-    text = path.read_text(encoding="utf-8").replace("](../utils/", "](utils/").replace("](../../utils/", "](utils/")
+    text = path.read_text(encoding="utf-8").replace("](../utils/", "](utils/").replace("](../../utils/", "](../utils/")
     text = colab.BADGE.sub("", text)  # the page has a button, and the badge is a picture from elsewhere
     if path.suffix != ".ipynb":
         return text.replace("](notebooks/", "](")
@@ -144,17 +144,16 @@ def main() -> int:
     shutil.rmtree(SOURCE, ignore_errors=True)
     shutil.rmtree(SITE, ignore_errors=True)
     teaching = COURSE / "TEACHING.md"
-    explore = (COURSE / "tools" / "explore.md").read_text(encoding="utf-8")
     for path in [*notebooks(), *appendices(), teaching]:
         copy = SOURCE / (path.name if path == teaching else path.relative_to(COURSE / "notebooks"))
         copy.parent.mkdir(parents=True, exist_ok=True)
-        text = prepared(path)
-        for name, explorer in explorers.EXPLORERS.items():
-            if path in chapters() and path.stem == explorer.chapter:
-                notebook = json.loads(text)
-                explore = explore.replace(f"<!-- explorer: {name} -->", explorers.playable(notebook, name))
-                text = json.dumps(notebook)
-        copy.write_text(text, encoding="utf-8")
+        copy.write_text(prepared(path), encoding="utf-8")
+    explore = (COURSE / "tools" / "explore.md").read_text(encoding="utf-8")
+    for name, explorer in explorers.EXPLORERS.items():
+        copy = SOURCE / f"{explorer.chapter}.ipynb"
+        notebook = json.loads(copy.read_text(encoding="utf-8"))
+        explore = explore.replace(f"<!-- explorer: {name} -->", explorers.playable(notebook, name))
+        copy.write_text(json.dumps(notebook), encoding="utf-8")
     (SOURCE / "explore.md").write_text(explore, encoding="utf-8")
     shutil.copytree(COURSE / "utils", SOURCE / "utils", ignore=shutil.ignore_patterns("__pycache__", "data"))
     (SOURCE / "_static").mkdir()
