@@ -20,7 +20,7 @@ from pathlib import Path
 import nbclient
 import nbformat
 
-from tools import COURSE, chapters, execute
+from tools import COURSE, execute
 
 TOGETHER = 2  # as many as Colab has cores; more would slow each other down
 
@@ -33,7 +33,7 @@ def main() -> int:
     data.add_argument("--mnist", action="store_true", help="on MNIST only")
     parser.add_argument("chapters", nargs="*", help="names or their beginnings, such as 09; default: all")
     arguments = parser.parse_args()
-    paths = [path for path in chapters() if path.stem.startswith(tuple(arguments.chapters or [""]))]
+    paths = execute.chosen(parser, arguments.chapters)
     mnist = None if arguments.offline else find_mnist()
     sources = ([] if arguments.mnist else ["offline"]) + (["MNIST"] if mnist else [])
     failures = 0

@@ -34,10 +34,7 @@ def main() -> int:
     parser.add_argument("--in-place", action="store_true", help="write outputs into the notebooks themselves")
     parser.add_argument("notebooks", nargs="*", help="paths, or beginnings of names such as 06")
     arguments = parser.parse_args()
-    try:
-        paths = [path for name in arguments.notebooks for path in named(name)] or chapters()
-    except ValueError as error:
-        parser.error(str(error))
+    paths = chosen(parser, arguments.notebooks)
 
     rows = []
     overall = tqdm(paths, desc="notebooks", unit="notebook", position=0)
@@ -57,6 +54,14 @@ def main() -> int:
         print(f"{name:<32}{seconds:>8.0f}  {status:<8}{remark}")
     print(f"\nOpen the pages in {BUILD.name}/, or the notebooks themselves: make lab")
     return int(any(status == "failed" for _, _, status, _ in rows))
+
+
+def chosen(parser: argparse.ArgumentParser, names: list[str]) -> list[Path]:
+    """What all these names mean, or all chapters without any; the parser says if one means nothing."""
+    try:
+        return [path for name in names for path in named(name)] or chapters()
+    except ValueError as error:
+        parser.error(str(error))
 
 
 def named(name: str) -> list[Path]:
