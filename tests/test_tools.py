@@ -1,5 +1,7 @@
 """The tools (execute, stamp, table), and a stamped notebook on its own, as on Colab."""
 
+import base64
+import io
 import re
 import shutil
 import subprocess
@@ -78,6 +80,19 @@ def test_the_headline_is_shown_and_quick_outputs_are_not_kept(run):
     assert re.search(r"1_real +\d+  ok      sse 2.543", table)
     assert re.search(r"2_quick +\d+  failed  .*keeps its earlier outputs", table)
     assert (folder / "2_quick.ipynb").read_text(encoding="utf-8") == quick
+
+
+def test_a_large_picture_gets_smaller_and_hardly_changes():
+    ramp = np.linspace(0, 255, 400)
+    noise = np.random.default_rng(0).normal(0, 2, (400, 400, 3))
+    sheet = (np.stack(np.broadcast_arrays(ramp, ramp[:, None], 90), axis=-1) + noise).clip(0, 255).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "png")
+    before = base64.b64encode(buffer.getvalue()).decode()
+    after = execute.in_256_colors(before)
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(after))).convert("RGB"), float)
+    assert len(after) < 0.5 * len(before)
+    assert np.abs(pixels - sheet).mean() < 6 < np.abs(pixels - sheet[::-1]).mean()
 
 
 def test_a_chapter_is_found_by_its_number(monkeypatch, capsys):

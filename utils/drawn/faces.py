@@ -127,8 +127,8 @@ def _portraits(factors: dict[str, np.ndarray]) -> np.ndarray:
     _paint(canvas, _ellipse(pupil + 0.5, y - 17.1, 0.7, 0.7), white)  # light from the left
     brow = y - 13.6 - 0.13 * np.square(eye + 0.4)
     _paint(canvas, np.maximum(np.abs(brow) - 0.4, np.abs(eye) - 2), 0.6 * hair)
-    mouth = y - 23.6 + 1.9 * smile * (np.square(x / 3) - 0.5)
-    _paint(canvas, np.maximum(np.abs(mouth) - 0.55, side - 3.2), skin * _rgb(165, 66, 76))
+    mouth = y - 23.3 + 2.1 * smile * (np.square(x / 3.4) - 0.5)
+    _paint(canvas, np.maximum(np.abs(mouth) - 0.85, side - 3.7), skin * _rgb(150, 40, 56))
 
     lens = _both(np.abs(eye) - 0.38 * width, np.abs(y - 18) - 0.3 * width, 1.8)
     _paint(canvas, np.maximum(np.abs(y - 16.6) - 0.5, side - width), lens_color, glasses)  # bridge and sides
