@@ -51,7 +51,7 @@ SHOWN = (10, 25, 50, 60)  # the epochs whose samples are kept
 
 
 class Measured(keras.callbacks.Callback):
-    """Seconds and core seconds of each epoch, and after every second one the distance of 10,000 samples from `images`."""
+    """Seconds and core seconds of each epoch; after every second one, the distance of 10,000 samples from `images`."""
 
     def __init__(self, judge, images):
         super().__init__()
