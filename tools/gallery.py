@@ -18,7 +18,7 @@ PICTURES = [
     ("06_vae", 'quantiles, quantiles, "VAE")'),
     ("07_latent_attributes", 'axis_names=("hair slider", "sunglasses slider"))'),
     ("09_dcgan", "plotting.image_grid(samples[:40])"),
-    ("10_cgan", "for label in range(10)})"),
+    ("10_cgan", "for k in range(10)}\nplotting.reconstructions(rows)"),
 ]
 
 
