@@ -67,7 +67,7 @@ def test_the_order_of_convergence(method, order):
     flow = fixed(lambda z, t: layers.Multiply()([z, t]))
     start = np.float32([[1, -2]])
     errors = [
-        np.abs(flow.transport(start, steps=steps, method=method) - start * np.exp(0.5)).max() for steps in (4, 8, 16)
+        np.abs(flow.transport(start, steps=steps, method=method) - start * np.exp(0.5)).max() for steps in (8, 16, 32)
     ]
     assert np.log2(np.divide(errors[:-1], errors[1:])) == pytest.approx([order] * 2, abs=0.2)
 
@@ -91,7 +91,7 @@ def test_a_seed_decides_the_samples():
     labels = [0, 1, 2]
     first, again, other = (flow.sample(3, labels, seed=seed) for seed in (1, 1, 2))
     assert np.array_equal(first, again) and not np.allclose(first, other)
-    assert flow.sample(0, []).shape == (0, 2)
+    assert flow.sample(0, np.zeros(0, int)).shape == (0, 2)
 
 
 def test_a_seed_decides_the_training():
