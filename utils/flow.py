@@ -97,10 +97,10 @@ class FlowMatching(OwnLoss):
         if y is not None:
             check_labels(y, self.num_classes, len(x))
 
-    def _velocity(self, z, t, labels, guidance):
+    def _velocity(self, z, t, labels, w):
         inputs = [z, ops.full((len(z), 1), t)]
-        v = self([*inputs, labels] if self.num_classes else inputs)
-        return v + guidance * (v - self([*inputs, ops.full_like(labels, self.num_classes)])) if guidance else v
+        v = self([*inputs, labels] if self.num_classes else inputs) if len(z) else z
+        return v + w * (v - self([*inputs, ops.full_like(labels, self.num_classes)])) if w and len(z) else v
 
 
 def _check_arguments(flow):
