@@ -13,13 +13,14 @@ import re
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import zoo
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from utils.autoencoders import Autoencoder
 from utils.course import checkpoints, pretrained, results, session
-from utils.course.replicas import fit_replicated, mirrored
+from utils.course.replicas import fit_replicated
 from utils.course.training import fit_or_load, load_pretrained
 from utils.gan import GAN, ConditionalGAN
 from utils.networks import dense_decoder, dense_discriminator, dense_encoder, dense_generator
@@ -35,7 +36,7 @@ def trained(name, *args, **options):
 
 
 def on_one_device(name, x, batch_size):
-    return fit_replicated(zoo.build(name), x, mirrored("CPU:0"), epochs=1, batch_size=batch_size)
+    return fit_replicated(zoo.build(name), x, tf.distribute.OneDeviceStrategy("CPU:0"), epochs=1, batch_size=batch_size)
 
 
 def optimizers(count):

@@ -7,11 +7,12 @@ import time
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import zoo
 
 from utils.base import state_of
 from utils.course import checkpoints
-from utils.course.replicas import fit_replicated, mirrored
+from utils.course.replicas import fit_replicated
 from utils.course.session import session
 from utils.course.training import batches, fit_or_load, recipe_of
 
@@ -132,7 +133,7 @@ def test_a_replicated_training_continues_too(capsys):
     def replicated(name=None, callbacks=()):
         model = zoo.build("vae")
         options = {"epochs": EPOCHS, "batch_size": 32, "name": name, "callbacks": callbacks}
-        return model, fit_replicated(model, zoo.digits()[0], mirrored("CPU:0"), **options)
+        return model, fit_replicated(model, zoo.digits()[0], tf.distribute.OneDeviceStrategy("CPU:0"), **options)
 
     whole, _ = replicated()
     with pytest.raises(KeyboardInterrupt):

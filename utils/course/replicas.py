@@ -1,6 +1,4 @@
-"""Train one model on several devices or workers (tf.distribute): what Keras leaves to be done, see chapter 11."""
-
-import functools
+"""Train one model on several devices or workers (tf.distribute): the lines that chapter 11 explains, packaged."""
 
 import keras
 import tensorflow as tf
@@ -14,52 +12,29 @@ from utils.course.session import session
 from utils.course.training import Progress, recipe_of, train
 from utils.gan import GAN, ConditionalGAN
 
-_strategy = functools.cache(tf.distribute.MirroredStrategy)
-
-
-def mirrored(*devices: str) -> tf.distribute.Strategy:
-    """The `MirroredStrategy` of these devices, always the same object: with a second one, the next training fails."""
-    return _strategy(devices)
-
 
 def normal(shape, generator):
-    """Standard normal numbers, of shape (batch, ...), that do not depend on how many replicas share the batch.
-
-    The generators of all replicas are in the same state and would draw the same numbers. So each replica draws for the
-    whole batch and takes its own rows.
-    """
+    """Standard normal numbers (batch, ...) of this replica: its rows of those that are drawn for the whole batch."""
     context = tf.distribute.get_replica_context()
-    if context is None or context.num_replicas_in_sync == 1:
-        return keras.random.normal(shape, seed=generator)
-    drawn = keras.random.normal((context.num_replicas_in_sync * shape[0], *shape[1:]), seed=generator)
-    first = context.replica_id_in_sync_group * shape[0]
-    return drawn[first : first + shape[0]]
+    drawn = keras.random.normal((context.num_replicas_in_sync, *shape), seed=generator)
+    return drawn[context.replica_id_in_sync_group]
 
 
 def replicated(model, strategy):
     """A copy of a compiled model of this course, with other weights, that trains under the strategy."""
-    copy = type(model).from_config(model.get_config())
+    copy, replicas = type(model).from_config(model.get_config()), strategy.num_replicas_in_sync
     copy.compile_from_config(model.get_compile_config())
-    copy.jit_compile = model.jit_compile
+    compute_loss, step = copy.compute_loss, copy.train_step
     for source in (copy, getattr(copy, "sampling", None)):
-        if hasattr(source, "normal"):
-            source.normal = functools.partial(normal, generator=source.seed_generator)
-    # Keras sums gradients over the replicas, and averages what several workers report over its first axis.
-    replicas, compute_loss, step = strategy.num_replicas_in_sync, copy.compute_loss, copy.train_step
-    if isinstance(model, GAN):
+        if hasattr(source, "normal"):  # as Sampling and GAN do, which own a seed_generator
+            source.normal = lambda shape, generator=source.seed_generator: normal(shape, generator)
+    copy.compute_loss = lambda *args, **kwargs: compute_loss(*args, **kwargs) / replicas
+    if isinstance(model, GAN):  # it has no compute_loss
         for optimizer in optimizers_of(copy):
-            optimizer.loss_scale_factor = replicas  # `apply` divides gradients by it, and no one multiplies losses
-    else:
-        copy.compute_loss = lambda *args, **kwargs: compute_loss(*args, **kwargs) / replicas
+            optimizer.loss_scale_factor = replicas  # `apply` divides the gradients by it
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         copy.train_step = lambda data: {name: ops.reshape(value, (1,)) for name, value in step(data).items()}
     return copy
-
-
-def assign(variables, others) -> None:
-    """Give variables the values of others."""
-    for variable, other in zip(variables, others, strict=True):
-        variable.assign(other.numpy())
 
 
 def fit_replicated(model, x, strategy, *, epochs, batch_size, name=None, callbacks=()) -> Training:
@@ -71,17 +46,19 @@ def fit_replicated(model, x, strategy, *, epochs, batch_size, name=None, callbac
     """
     if not isinstance(model, EncoderDecoder | GAN) or isinstance(model, ConditionalGAN) or not hasattr(x, "shape"):
         raise ValueError("fit_replicated trains an Autoencoder, VAE or GAN on an array of images, not on pairs.")
-    replicas = strategy.num_replicas_in_sync
+    replicas, recipe = strategy.num_replicas_in_sync, recipe_of(model, x, None, epochs, batch_size)
     if batch_size > len(x) or batch_size % replicas:
         raise ValueError(f"batch_size is {batch_size}: choose a multiple of {replicas} that is at most {len(x)}.")
-    recipe, state = recipe_of(model, x, None, epochs, batch_size), state_of(model)
+    state = state_of(model)
     with strategy.scope():
         copy = replicated(model, strategy)
-        assign(state_of(copy), state)
+        for variable, other in zip(state_of(copy), state, strict=True):
+            variable.assign(other.numpy())
         checkpoint = Checkpoint(name, copy, recipe, writes=strategy.extended.should_checkpoint) if name else None
         progress = Progress(name or model.name, epochs, checkpoint)
         training = train(copy, x, None, recipe, progress, callbacks, whole_batches=True)
-        assign(state, state_of(copy))
+        for variable, other in zip(state, state_of(copy), strict=True):
+            variable.assign(other.numpy())
     if checkpoint:
         checkpoint.remove()
     keras.utils.set_random_seed(session.seed)
