@@ -22,8 +22,10 @@ from utils.autoencoders import Autoencoder
 from utils.course import checkpoints, pretrained, results, session
 from utils.course.replicas import fit_replicated
 from utils.course.training import fit_or_load, load_pretrained
+from utils.data import flat
+from utils.flow import FlowMatching
 from utils.gan import GAN, ConditionalGAN
-from utils.networks import dense_decoder, dense_discriminator, dense_encoder, dense_generator
+from utils.networks import dense_decoder, dense_discriminator, dense_encoder, dense_generator, velocity_network
 from utils.vae import VAE, importance_weighted_log_likelihood
 
 IMAGES, LABELS = zoo.digits(32)
@@ -124,6 +126,26 @@ TABLE = {
     ),
     "digits that are none": (lambda: zoo.build("cgan").sample([-1, 0]), "Labels run from -1 to 0"),
     "a cGAN of plain parts": (lambda: ConditionalGAN(*PARTS, 2, 10), "has 1 inputs, but here it takes z and labels"),
+    # flows
+    "a network without labels": (
+        lambda: FlowMatching(velocity_network(2), num_classes=3),
+        "but here it needs .*: z, t and labels",
+    ),
+    "all labels dropped": (
+        lambda: FlowMatching(velocity_network(2, 3), 3, label_dropout=1),
+        "label_dropout is 1: choose",
+    ),
+    "no labels for a flow": (lambda: trained("flow", flat(IMAGES)), r"with num_classes needs labels, fit\(x, y\)"),
+    "images for a flow of vectors": (
+        lambda: trained("flow", IMAGES, LABELS),
+        r"data have shape .* \(n, 784\) is needed",
+    ),
+    "a loss for a flow": (lambda: zoo.build("flow").compile("adam", "mse"), "squared error of its velocity"),
+    "guidance to no label": (lambda: zoo.build("flow").sample(3, guidance=1), "Guidance strengthens a label: give"),
+    "no step": (lambda: zoo.build("flow").sample(3, steps=0), "steps is 0: at least one step"),
+    "an unknown method": (lambda: zoo.build("flow").sample(3, method="rk4"), "choose 'euler' or 'heun'"),
+    "fewer labels than noise": (lambda: zoo.build("flow").sample(3, [1, 2]), "2 labels for 3 images or latent"),
+    "a label that is none": (lambda: zoo.build("flow").sample(1, [10]), "Labels run from 10 to 10"),
     # training
     "pairs of unequal number": (
         lambda: fit_or_load(zoo.build("cgan"), IMAGES, LABELS[:30], epochs=1, name="x"),

@@ -26,8 +26,8 @@ LAYERS = {
     "sampling": lambda: around(Sampling(seed=3), inputs=2),
     "deviation": lambda: around(MinibatchStandardDeviation()),
 }
-MODELS = ("autoencoder", "convolutional", "stacked", "vae", "vae_gaussian", "gan", "cgan", "judge")
-TRAINED = ("autoencoder", "vae", "gan", "cgan", "judge")  # of each class one
+MODELS = ("autoencoder", "convolutional", "stacked", "vae", "vae_gaussian", "gan", "cgan", "flow", "judge")
+TRAINED = ("autoencoder", "vae", "gan", "cgan", "flow", "judge")  # of each class one
 NAMES = [*MODELS, *LAYERS]
 
 

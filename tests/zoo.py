@@ -26,8 +26,9 @@ from utils.base import state_of
 from utils.course import checkpoints, pretrained, session
 from utils.course.replicas import fit_replicated
 from utils.course.training import cosine, fit_or_load
-from utils.data import DynamicallyBinarized, NoisyPairs, drop_pixels
+from utils.data import DynamicallyBinarized, NoisyPairs, drop_pixels, flat
 from utils.drawn.digits import draw_digits
+from utils.flow import FlowMatching
 from utils.gan import GAN, ConditionalGAN
 from utils.networks import (
     conditional_discriminator,
@@ -40,6 +41,7 @@ from utils.networks import (
     dense_discriminator,
     dense_encoder,
     dense_generator,
+    velocity_network,
 )
 from utils.vae import VAE
 
@@ -127,9 +129,12 @@ BUILDERS = {
     "gan": lambda: with_two_optimizers(GAN(*dense_parts(), 3, seed=0)),
     "dcgan": lambda: with_two_optimizers(GAN(*dc_parts(), 3, gradient_penalty=0.1, seed=0)),
     "cgan": lambda: with_two_optimizers(ConditionalGAN(*told_parts(), 3, 10, gradient_penalty=0.1, seed=0)),
+    "flow": lambda: with_one_optimizer(FlowMatching(velocity_network(784, 10, 8, 1), num_classes=10, seed=0)),
     "judge": judge,
 }
-REPLICATED = [name for name in BUILDERS if name not in ("denoising", "vae_binarized", "cgan", "judge")]  # from images
+REPLICATED = [
+    name for name in BUILDERS if name not in ("denoising", "vae_binarized", "cgan", "flow", "judge")
+]  # from images
 
 
 def build(name):
@@ -145,8 +150,8 @@ def lessons(name) -> dict:
         return {"x": NoisyPairs(images, drop_pixels, 32, seed=0, rate=0.5)}
     if name == "vae_binarized":
         return {"x": DynamicallyBinarized(images, 32, seed=0)}
-    pairs = {"y": labels} if name in ("cgan", "judge") else {}
-    return {"x": images, **pairs, "batch_size": 32}
+    pairs = {"y": labels} if name in ("cgan", "flow", "judge") else {}
+    return {"x": flat(images) if name == "flow" else images, **pairs, "batch_size": 32}
 
 
 def inputs(model, count=5):
@@ -154,6 +159,8 @@ def inputs(model, count=5):
     random = np.random.default_rng(0)
     if isinstance(model, ConditionalGAN):
         return [random.normal(size=(count, 3)).astype(np.float32), np.arange(count)]
+    if isinstance(model, FlowMatching):
+        return [flat(digits(count)[0]), random.uniform(size=(count, 1)).astype(np.float32), np.arange(count)]
     if isinstance(model, GAN):
         return random.normal(size=(count, 3)).astype(np.float32)
     return digits(count)[0]

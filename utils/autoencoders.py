@@ -4,8 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from utils.base import StopAtNonFinite, TwoNetworks, predict
-from utils.checks import check_images, check_logits, check_training_data
+from utils.base import OwnLoss, predict
+from utils.checks import check_images, check_logits
 
 
 def squared_error(targets, reconstructions):
@@ -38,8 +38,8 @@ def sum_per_image(values):
     return ops.sum(values, axis=tuple(range(1, len(values.shape))))
 
 
-class EncoderDecoder(TwoNetworks):
-    """What autoencoders and VAEs share: two networks, the Keras habits, checks of the data, and how they are saved.
+class EncoderDecoder(OwnLoss):
+    """What autoencoders and VAEs share: two networks, checks of the data, and metrics of reconstructed images.
 
     A subclass defines `call`, `compute_loss`, `pixels` and `encode`, and names its constructor's other arguments in
     `options`. Before it is saved or exported it has to be built: it calls itself on a `keras.Input`.
@@ -55,34 +55,10 @@ class EncoderDecoder(TwoNetworks):
         super().__init__(**kwargs)
         self.encoder, self.decoder, self._limits = encoder, decoder, limits
 
-    def compile(self, optimizer="rmsprop", loss=None, **kwargs):
-        """As `keras.Model.compile`, without `loss`: raises ValueError for one, because it would be ignored."""
-        if loss is not None:
-            raise ValueError(f"loss={loss!r} would be ignored: {self.own_loss}")
-        super().compile(optimizer, **kwargs)
-
-    def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
-
-    def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
-        """As `keras.Model.fit`; raises ValueError for data that do not fit, FloatingPointError as `StopAtNonFinite`."""
-        x = check_training_data(x, y, self.check_data, kwargs.get("steps_per_epoch"), kwargs.get("sample_weight"))
-        return super().fit(x, y, *args, callbacks=[StopAtNonFinite(), *(callbacks or [])], **kwargs)
-
-    def evaluate(self, x=None, y=None, *args, **kwargs):
-        """As `keras.Model.evaluate`; raises ValueError for data that do not fit."""
-        x = check_training_data(x, y, self.check_data, kwargs.get("steps"), kwargs.get("sample_weight"))
-        return super().evaluate(x, y, *args, **kwargs)
-
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """The metrics of `compile(metrics=...)` compare the targets with the reconstructed pixels."""
         outputs = y_pred[0] if isinstance(y_pred, tuple | list) else y_pred
         return super().compute_metrics(x, x if y is None else y, self.pixels(outputs), sample_weight)
-
-    def penalties(self):
-        """The sum of the penalties of the layers' regularizers, which half precision leaves in half precision."""
-        return sum(ops.cast(penalty, "float32") for penalty in self.losses)
 
     def _encoded(self, images):
         check_images(images, self.encoder.input_shape[1:])

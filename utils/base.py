@@ -1,11 +1,14 @@
-"""What all models of the course share: two networks, how they are saved, and a training that stops at NaN."""
+"""What all models of the course share: how they are saved, the Keras habits, and a training that stops at NaN."""
 
 import keras
 import numpy as np
+from keras import ops
+
+from utils.checks import check_training_data
 
 
 class TwoNetworks(keras.Model):
-    """A model of two networks: a subclass names them in `networks`, its other constructor arguments in `options`."""
+    """A model of networks: a subclass names them in `networks`, and its other constructor arguments in `options`."""
 
     networks: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
@@ -18,6 +21,38 @@ class TwoNetworks(keras.Model):
     def from_config(cls, config):
         networks = {name: keras.saving.deserialize_keras_object(config[name]) for name in cls.networks}
         return cls(**{**config, **networks})
+
+
+class OwnLoss(TwoNetworks):
+    """A model with one optimizer that defines its own loss: the Keras habits, and checks of the data.
+
+    A subclass defines `call`, `compute_loss` and `check_data`, and says in `own_loss` how its loss is chosen. Before it
+    is saved or exported it has to be built: it calls itself on a `keras.Input`.
+    """
+
+    def compile(self, optimizer="rmsprop", loss=None, **kwargs):
+        """As `keras.Model.compile`, without `loss`: raises ValueError for one, because it would be ignored."""
+        if loss is not None:
+            raise ValueError(f"loss={loss!r} would be ignored: {self.own_loss}")
+        super().compile(optimizer, **kwargs)
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+    def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
+        """As `keras.Model.fit`; raises ValueError for data that do not fit, FloatingPointError as `StopAtNonFinite`."""
+        x = check_training_data(x, y, self.check_data, kwargs.get("steps_per_epoch"), kwargs.get("sample_weight"))
+        return super().fit(x, y, *args, callbacks=[StopAtNonFinite(), *(callbacks or [])], **kwargs)
+
+    def evaluate(self, x=None, y=None, *args, **kwargs):
+        """As `keras.Model.evaluate`; raises ValueError for data that do not fit."""
+        x = check_training_data(x, y, self.check_data, kwargs.get("steps"), kwargs.get("sample_weight"))
+        return super().evaluate(x, y, *args, **kwargs)
+
+    def penalties(self):
+        """The sum of the penalties of the layers' regularizers, which half precision leaves in half precision."""
+        return sum(ops.cast(penalty, "float32") for penalty in self.losses)
 
 
 def predict(network, inputs):

@@ -157,6 +157,25 @@ def conditional_discriminator(num_classes=10, filters=(16, 32), hidden=128):
     return keras.Model([image, label], layers.Add(dtype="float32")([judged, told]), name="discriminator")
 
 
+def velocity_network(dim, num_classes=0, units=384, blocks=4):
+    """A residual network for `FlowMatching`: z (batch, dim), t (batch, 1) and labels (batch,) -> (batch, dim).
+
+    What is told, the time and the label, scales the units of each block. Without `num_classes` there are no labels.
+    """
+    z, t = keras.Input((dim,)), keras.Input((1,))
+    inputs, told = [z, t], t
+    if num_classes:
+        inputs.append(keras.Input((), dtype="int32"))  # num_classes itself stands for "no label"
+        told = layers.Concatenate()([t, layers.CategoryEncoding(num_classes + 1, "one_hot")(inputs[-1])])
+    told = layers.Dense(64, "silu")(told)
+    h = layers.Dense(units)(layers.Concatenate()([z, told]))
+    for _ in range(blocks):
+        change = layers.Dense(units, "silu")(layers.LayerNormalization()(h))
+        change = layers.Multiply()([change, layers.Dense(units)(told)])
+        h = layers.Add()([h, layers.Dense(units)(change)])
+    return keras.Model(inputs, layers.Dense(dim)(h), name="velocity")
+
+
 def tutorial_generator(latent_dim=100):
     """The generator of TensorFlow's DCGAN tutorial (tutorials/generative/dcgan), with pixels in [0, 1]."""
     up = {"padding": "same", "use_bias": False}
