@@ -50,6 +50,7 @@ lab: .venv/ready
 
 train: .venv/ready
 	COURSE_MODE=retrain $(BIN)/python -m tools.execute --in-place
+	$(BIN)/python -m tools.explorers
 	$(BIN)/python -m tools.readme
 	$(BIN)/python -m tools.gallery
 

@@ -7,6 +7,7 @@ import base64
 import json
 import shutil
 import subprocess
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -14,10 +15,19 @@ import pytest
 from keras import layers
 
 from tools import chapters, explorers
+from utils.autoencoders import Autoencoder
 from utils.course.fingerprint import describe
 from utils.course.session import COURSE
+from utils.data import load_mnist
+from utils.flow import FlowMatching
 from utils.gan import ConditionalGAN
-from utils.networks import conditional_discriminator, conditional_generator, dense_decoder, dense_encoder
+from utils.networks import (
+    conditional_discriminator,
+    conditional_generator,
+    dense_decoder,
+    dense_encoder,
+    velocity_network,
+)
 from utils.vae import VAE
 
 SCRIPT = COURSE / "tools" / "explorers.js"
@@ -40,6 +50,13 @@ def labeled(*stack):
     for layer in stack:
         image = layer(image)
     return keras.Model([z, label], image)
+
+
+def residual(*merge):
+    x = h = keras.Input((6,))
+    for layer in merge:
+        h = layer([h, layers.Dense(6, "silu")(h)])
+    return keras.Model(x, h)
 
 
 def trained(model):
@@ -76,6 +93,12 @@ NETWORKS = {
         layers.Dense(8), layers.Reshape((2, 2, 2)), square(use_bias=False), layers.BatchNormalization(), layers.ReLU()
     ),
     "label": lambda: labeled(layers.Dense(4, "relu"), layers.Dense(2)),
+    "layer normalization": lambda: sequential(layers.Dense(5), layers.LayerNormalization(), layers.Dense(2)),
+    "without its scale and center": lambda: sequential(
+        layers.LayerNormalization(scale=False, epsilon=0.1), layers.LayerNormalization(center=False)
+    ),
+    "residual": lambda: residual(layers.Add(), layers.Multiply()),
+    "rescaling": lambda: sequential(layers.Rescaling([1, 2, 3, 4, 5, 6], 7), layers.Rescaling(2, [6, 5, 4, 3, 2, 1])),
 }
 
 
@@ -95,10 +118,14 @@ def test_the_script_computes_what_keras_computes(name, tmp_path):
     rows, expected = inputs_of(model)
     data = json.dumps({"network": explorers.network(model)})
     program = f"{SCRIPT.read_text(encoding='utf-8')}\nexplorers.add('plane', {data});\n"
-    program += f"console.log(JSON.stringify({json.dumps(rows)}.map((row) => [...explorers.run('plane', row)])));"
+    program += f"const rows = {json.dumps(rows)}, together = rows[0].map((_, k) => rows.flatMap((row) => row[k]));\n"
+    program += "const single = rows.map((row) => [...explorers.run('plane', row)]);\n"
+    program += f"console.log(JSON.stringify([single, [...explorers.run('plane', together, {len(rows)})]]));"
     (tmp_path / "program.js").write_text(program, encoding="utf-8")
     run = subprocess.run([NODE, tmp_path / "program.js"], capture_output=True, text=True, check=True)
-    assert np.array(json.loads(run.stdout)) == pytest.approx(expected, rel=2e-3, abs=2e-3)
+    single, together = json.loads(run.stdout)
+    assert np.array(single) == pytest.approx(expected, rel=2e-3, abs=2e-3)
+    assert np.reshape(together, expected.shape) == pytest.approx(expected, rel=2e-3, abs=2e-3)
 
 
 def test_a_layer_with_folded_batch_normalization_computes_the_same():
@@ -140,6 +167,10 @@ UNKNOWN = {
         layers.Dense(4), layers.Reshape((2, 2)), layers.BatchNormalization()
     ),
     "whose output another layer reads": branched,
+    "does not normalize the units of inputs": lambda: sequential(
+        layers.Reshape((3, 2)), layers.LayerNormalization(), layers.Flatten()
+    ),
+    "two of one shape": lambda: labeled(layers.Dense(2), lambda h: layers.Add()([h, h, h])),
     "not the plain max": lambda: sequential(layers.ReLU(max_value=6)),
     r"inputs have shape \(None, 3, 2\)": lambda: sequential(layers.Reshape((3, 2)), layers.Dense(2)),
     "one output, which the last layer computes": with_the_output_before_the_end,
@@ -183,6 +214,8 @@ MODELS = {
     "VAE of two heads": two_heads,
     "VAE": lambda: VAE(dense_encoder(4, (8,)), dense_decoder(2, (8,)), likelihood="gaussian", pixel_std=0.2),
     "conditional GAN": lambda: ConditionalGAN(conditional_generator(4), conditional_discriminator(), 4, 10),
+    "flow": lambda: FlowMatching(velocity_network(3, 10, 8, 2), 10),
+    "autoencoder": lambda: Autoencoder(dense_encoder(2, (8,)), dense_decoder(2, (8,))),
 }
 
 
@@ -225,8 +258,27 @@ def folder(tmp_path_factory):
     return folder
 
 
+def test_the_moments_of_the_codes_are_those_of_the_training_images(folder, tmp_path, monkeypatch):
+    data = load_mnist()
+    if data.source != "MNIST":
+        pytest.skip("needs MNIST")
+    committed = json.loads(explorers.CODES.read_text(encoding="utf-8"))
+    codes = explorers.pretrained(explorers.OF_CODES).encode(data.train[0][:10_000])
+    assert np.abs(codes.mean(axis=0) - committed["mean"]).max() < 0.1
+    assert codes.std(axis=0) == pytest.approx(committed["std"], rel=0.05)
+    monkeypatch.setattr(explorers, "CODES", tmp_path / "codes.json")
+    small = data.train[0][:1_000]
+    monkeypatch.setattr(explorers, "load_mnist", lambda: SimpleNamespace(source="MNIST", train=(small, None)))
+    explorers.measure_codes()
+    written = json.loads((tmp_path / "codes.json").read_bytes())
+    assert written["mean"] == pytest.approx(codes[:1_000].mean(axis=0), abs=1e-4)
+    monkeypatch.setattr(explorers, "load_mnist", lambda: SimpleNamespace(source="drawn digits"))
+    with pytest.raises(SystemExit, match="but the data are drawn digits"):
+        explorers.measure_codes()
+
+
 def test_each_file_is_a_script_of_at_most_four_megabytes(folder, monkeypatch):
-    for name in explorers.EXPLORERS:
+    for name in explorers.FILES:
         script = (folder / "explorers" / f"{name}.js").read_bytes()
         assert script.startswith(f'explorers.add("{name}", '.encode()) and len(script) <= 4_000_000
     monkeypatch.setattr(explorers, "LIMIT", 1_000_000)
@@ -248,7 +300,9 @@ def test_an_explorer_takes_the_place_of_the_picture_in_its_chapter(name):
     outputs = [output for cell in notebook["cells"] for output in cell.get("outputs", [])]
     assert [output for output in outputs if output.get("data") == {"text/html": page}]
     assert f'data-explorer="{name}"><img alt="Still' in page and "data:image/png;base64,iVBOR" in page
-    with pytest.raises(ValueError, match=f"has 0 pictures of cells that call {explorers.EXPLORERS[name].call}"):
+    with pytest.raises(
+        ValueError, match=f"has 0 pictures of cells that call, or are tagged, {explorers.EXPLORERS[name].call}"
+    ):
         explorers.playable(notebook, name)
 
 
@@ -283,7 +337,7 @@ def shown(page, name):
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("name", explorers.EXPLORERS)
+@pytest.mark.parametrize("name", [name for name in explorers.EXPLORERS if name != "flow"])
 def test_an_explorer_computes_what_keras_computes(name, page):
     model = explorers.pretrained(explorers.EXPLORERS[name].model)
     random = np.random.default_rng(0)
@@ -293,6 +347,40 @@ def test_an_explorer_computes_what_keras_computes(name, page):
     rows = [[code.tolist(), [int(label)]] for code, label in zip(z, labels, strict=True)]
     found = page.evaluate("([name, rows]) => rows.map(row => [...explorers.run(name, row)])", [name, rows])
     assert np.abs(np.array(found) - expected.reshape(20, -1)).max() <= 2e-3
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("guidance", [0.0, 0.25, 4.0])
+def test_the_whole_way_from_noise_to_digit_is_that_of_keras(guidance, page):
+    model = explorers.pretrained(explorers.EXPLORERS["flow"].model)
+    random = np.random.default_rng(0)
+    z, labels = random.normal(size=(20, 30)).astype(np.float32), random.integers(0, 10, 20)
+    rows = [[code.tolist(), int(label), guidance] for code, label in zip(z, labels, strict=True)]
+    way = "explorers.path(...row).map(code => [...explorers.run('flow_decoder', [code])])"
+    found = np.array(page.evaluate(f"rows => rows.map(row => {way})", rows))  # (20, steps + 1, pixels)
+    codes = model.transport(z, labels, guidance, steps=found.shape[1] - 1)
+    for step, expected in [(0, z), (-1, codes)]:
+        images = explorers.decoder_of_codes().predict(expected, verbose=0)
+        assert np.abs(found[:, step] - images.reshape(20, -1)).max() <= 2e-3
+
+
+@pytest.mark.browser
+def test_the_flow_plays_to_its_last_step_and_stays_there(page):
+    root = page.locator("[data-explorer=flow]")
+    step = root.get_by_label("Step")
+    step.press("End")
+    last = shown(page, "flow")
+    root.get_by_role("button", name="Play").click()
+    assert "step 0 of 6" in shown(page, "flow")[1]
+    page.wait_for_timeout(1_000)
+    assert "step 0 of 6" not in shown(page, "flow")[1]
+    page.wait_for_timeout(2_500)
+    assert shown(page, "flow") == last and "step 6 of 6" in last[1]
+    root.get_by_role("button", name="Play").click()
+    page.wait_for_timeout(600)
+    step.press("Home")  # stops it
+    page.wait_for_timeout(600)
+    assert "step 0 of 6" in shown(page, "flow")[1]
 
 
 @pytest.mark.browser

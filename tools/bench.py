@@ -149,14 +149,17 @@ def frame_time(control) -> float:
     return 1000 * float(np.median(times))
 
 
-# Moves a slider of each explorer, and writes the milliseconds that each new picture took into the page.
+# Moves the slider of each explorer that costs most, for the flow that of the guidance, and writes the milliseconds that
+# each new picture took into the page.
 PAGE = """<!doctype html><meta charset="utf-8"><script src="explorers.js"></script>{scripts}<body><script>
 const times = {{}};
 for (const name of {names}) {{
   const root = document.body.appendChild(document.createElement("div"));
-  const draw = explorers.show(root, name), slider = root.querySelector("input[type=range]");
+  const draw = explorers.show(root, name), sliders = root.querySelectorAll("input[type=range]");
+  const slider = sliders[name === "flow" ? 1 : 0];
   times[name] = Array.from({{ length: {turns} }}, (_, turn) => {{
     slider.value = turn % 2;
+    slider.dispatchEvent(new Event("input"));
     const start = performance.now();
     draw();
     return performance.now() - start;
@@ -176,7 +179,7 @@ def page_times() -> dict[str, tuple[float, float]]:
         folder, names = Path(name), list(explorers.EXPLORERS)
         explorers.write(folder / "explorers")
         shutil.copy(COURSE / "tools" / "explorers.js", folder)
-        scripts = "".join(f'<script src="explorers/{name}.js"></script>' for name in names)
+        scripts = "".join(f'<script src="explorers/{name}.js"></script>' for name in explorers.FILES)
         (folder / "page.html").write_text(PAGE.format(scripts=scripts, names=names, turns=TURNS), encoding="utf-8")
         options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}", "--dump-dom"]
         command = [browser, *options, (folder / "page.html").as_uri()]

@@ -2,7 +2,8 @@
 
 Each file holds one network from data/pretrained: a list of simple layers, and their weights in half precision, which is
 how data/pretrained has them. It is a script, because a browser that reads a page from a folder loads scripts from
-there, but no other data.
+there, but no other data. What the explorer of the flow needs besides weights, the moments of the codes, stands in
+tools/codes.json, so that the site is built without the data: `python -m tools.explorers` measures them anew.
 """
 
 import base64
@@ -21,8 +22,12 @@ import numpy as np
 from keras import layers
 from sklearn.linear_model import LinearRegression
 
+from tools import COURSE
+from utils.autoencoders import Autoencoder
 from utils.course.pretrained import load_pretrained
+from utils.data import load_mnist
 from utils.drawn.faces import FACTORS, draw_faces
+from utils.flow import FlowMatching
 from utils.gan import ConditionalGAN
 from utils.networks import MinibatchStandardDeviation
 from utils.vae import VAE
@@ -31,8 +36,16 @@ ACTIVATIONS = ("linear", "relu", "sigmoid", "silu")
 LIMIT = 4_000_000  # bytes of a file
 DRAWN = 3_000  # faces whose codes and factors give the directions
 FACES = 24  # that "another face" goes through
-OWN = {kind.__name__: kind for kind in (VAE, ConditionalGAN, MinibatchStandardDeviation)}  # classes of the records
-CHANGED = ("hair_color", "sunglasses", "smile", "skin_tone")
+KINDS = (Autoencoder, VAE, ConditionalGAN, FlowMatching, MinibatchStandardDeviation)
+OWN = {kind.__name__: kind for kind in KINDS}  # classes of the records
+CHANGED = {  # attribute -> its name beside the slider, and words for the values
+    "hair_color": ["Hair", "black", "brown", "blond"],
+    "sunglasses": ["Sunglasses", "none", "half", "dark"],
+    "smile": ["Smile", "sad", "straight", "happy"],
+    "skin_tone": ["Skin", "light", "medium", "dark"],
+}
+CODES = COURSE / "tools" / "codes.json"
+OF_CODES = "01_deep"  # the autoencoder on whose codes the flow was trained
 
 
 def network(model, then=()) -> dict:
@@ -149,6 +162,34 @@ def rectified(layer, nodes, sources) -> int:
     return add(nodes, "activation", sources, function="relu")
 
 
+def layer_normalization(layer, nodes, sources) -> int:
+    if tuple(layer.axis) not in ((-1,), (1,)) or len(layer.input.shape) != 2 or getattr(layer, "rms_scaling", False):
+        raise unknown(layer, "because it does not normalize the units of inputs of shape (batch, n)")
+    count = layer.input.shape[-1]
+    gamma = layer.gamma.numpy() if layer.scale else np.ones(count)
+    beta = layer.beta.numpy() if layer.center else np.zeros(count)
+    return add(nodes, "layer_normalization", sources, epsilon=layer.epsilon, scale=gamma, bias=beta)
+
+
+def merged(kind: str) -> Callable:
+    """The translation of Add and Multiply."""
+
+    def translate(layer, nodes, sources) -> int:
+        shapes = {tuple(tensor.shape) for tensor in layer.input}
+        if len(sources) != 2 or len(shapes) > 1:
+            raise unknown(layer, f"whose inputs have shapes {sorted(shapes)}: they take two of one shape")
+        return add(nodes, kind, sources)
+
+    return translate
+
+
+def rescaling(layer, nodes, sources) -> int:
+    """Of the units of (batch, n), or of the channels of images."""
+    both = {"scale": layer.scale, "bias": layer.offset}
+    count = layer.output.shape[-1]
+    return add(nodes, "rescale", sources, **{name: np.broadcast_to(value, count) for name, value in both.items()})
+
+
 TRANSLATED: dict[type, Callable] = {
     layers.Dense: dense,
     layers.Conv2DTranspose: transposed_convolution,
@@ -158,6 +199,10 @@ TRANSLATED: dict[type, Callable] = {
     layers.ReLU: rectified,
     layers.CategoryEncoding: one_hot,
     layers.Concatenate: concatenated,
+    layers.LayerNormalization: layer_normalization,
+    layers.Add: merged("add"),
+    layers.Multiply: merged("multiply"),
+    layers.Rescaling: rescaling,
 }
 
 
@@ -245,7 +290,7 @@ def faces() -> dict:
     found = directions(codes, factors)
     attributes = [
         {
-            "name": name,
+            "words": CHANGED[name],
             "limits": FACTORS[name],
             "direction": rounded(found[name]),
             "values": rounded(shown_factors[name]),
@@ -271,10 +316,43 @@ def classes() -> dict:
     return {"network": network(gan.averaged_generator), "latentDim": gan.latent_dim}
 
 
+def flow() -> dict:
+    """The velocity of codes of digits."""
+    model = pretrained(EXPLORERS["flow"].model)
+    return {"network": network(model.network), "latentDim": model.network.output_shape[-1]}
+
+
+@functools.cache
+def decoder_of_codes():
+    """Standardized codes -> images, as a Keras model."""
+    decoder = pretrained(OF_CODES).decoder
+    codes = json.loads(CODES.read_text(encoding="utf-8"))
+    standard = layers.Rescaling(codes["std"], codes["mean"])
+    copies = [type(layer).from_config(layer.get_config()) for layer in decoder.layers]
+    whole = keras.Sequential([keras.Input(decoder.input_shape[1:]), standard, *copies, layers.Activation("sigmoid")])
+    whole.set_weights(decoder.get_weights())
+    return whole
+
+
+def flow_decoder() -> dict:
+    return {"network": network(decoder_of_codes())}
+
+
+def measure_codes() -> None:
+    """Write the mean and the standard deviation of the codes of the training images, as chapter 12 computes them."""
+    data = load_mnist()
+    if data.source != "MNIST":
+        raise SystemExit(f"The codes are those of MNIST, but the data are {data.source}: see README on MNIST_PATH.")
+    codes = pretrained(OF_CODES).encode(data.train[0])
+    found = {"mean": codes.mean(axis=0), "std": codes.std(axis=0)}
+    text = {name: [float(f"{value:.7g}") for value in values] for name, values in found.items()}
+    CODES.write_text(json.dumps(text, indent=0) + "\n", encoding="utf-8")
+
+
 @dataclass(frozen=True)
 class Explorer:
     chapter: str  # on whose page it stands
-    call: str  # in the place of the picture that this function of utils.explore has made
+    call: str  # in the place of the picture of the cell that calls this function of utils.explore, or has this tag
     model: str  # in data/pretrained
     data: Callable[[], dict]
 
@@ -283,28 +361,36 @@ EXPLORERS = {
     "plane": Explorer("06_vae", "explore_plane", "06_vae2", plane),
     "faces": Explorer("07_latent_attributes", "explore_attributes", "07_faces", faces),
     "classes": Explorer("10_cgan", "explore_classes", "10_cgan", classes),
+    "flow": Explorer("12_flow", "explorer", "12_flow", flow),
 }
+FILES: dict[str, Callable[[], dict]] = {name: explorer.data for name, explorer in EXPLORERS.items()}
+FILES["flow_decoder"] = flow_decoder  # both networks of the flow are more than one file may have
 
 
 def write(folder: Path) -> None:
-    """The file of each explorer, NAME.js. ValueError if one is too large to be loaded by a page."""
+    """The files of the explorers, NAME.js. ValueError if one is too large to be loaded by a page."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, explorer in EXPLORERS.items():
-        script = f"explorers.add({json.dumps(name)}, {json.dumps(explorer.data())});\n"
+    for name, data in FILES.items():
+        script = f"explorers.add({json.dumps(name)}, {json.dumps(data())});\n"
         if len(script) > LIMIT:
             raise ValueError(f"{name}.js has {len(script):,} bytes, more than {LIMIT:,}: choose a smaller network.")
         (folder / f"{name}.js").write_text(script, encoding="utf-8")
 
 
 def playable(notebook: dict, name: str) -> str:
-    """Put an explorer in the place of the one still picture of the slider that it stands for; its HTML."""
+    """Put an explorer in the place of the one still picture that it stands for; its HTML."""
     explorer = EXPLORERS[name]
     call = re.compile(rf"^{explorer.call}\(", re.MULTILINE)
-    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code" and call.search("".join(cell["source"]))]
+    cells = [
+        cell
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code"
+        and (call.search("".join(cell["source"])) or explorer.call in cell["metadata"].get("tags", []))
+    ]
     outputs = [output.get("data", {}) for cell in cells for output in cell["outputs"]]
     pictures = [data["image/png"] for data in outputs if "image/png" in data]
     if len(pictures) != 1:
-        found = f"{len(pictures)} pictures of cells that call {explorer.call}"
+        found = f"{len(pictures)} pictures of cells that call, or are tagged, {explorer.call}"
         raise ValueError(f"{explorer.chapter} has {found}, but one explorer to put in their place.")
     still = "".join(pictures[0]).strip()
     image = f'<img alt="Still picture of this explorer, which needs JavaScript" src="data:image/png;base64,{still}">'
@@ -312,3 +398,7 @@ def playable(notebook: dict, name: str) -> str:
     page = f'<div class="explorer" {label} data-explorer="{name}">{image}</div>'
     cells[0]["outputs"] = [{"output_type": "display_data", "data": {"text/html": page}, "metadata": {}}]
     return page
+
+
+if __name__ == "__main__":
+    measure_codes()
