@@ -111,14 +111,14 @@ TABLE = {
         lambda: GAN(*PARTS, 2).compile(*optimizers(2), loss="wasserstein"),
         "choose one of minimax, non_saturating, hinge",
     ),
-    "one optimizer for two": (lambda: GAN(*PARTS, 2).compile(*optimizers(1) * 2), "give each its own"),
+    "one optimizer for two": (lambda: GAN(*PARTS, 2).compile(*optimizers(1) * 2), "give the discriminator one of its own"),
     "labels for a plain GAN": (lambda: trained("gan", IMAGES, LABELS), r"A GAN takes images only: fit\(x\)"),
     "no labels for a cGAN": (lambda: trained("cgan", IMAGES), r"needs images and labels: fit\(x, y\)"),
     "weighted images of a GAN": (
         lambda: trained("gan", IMAGES, sample_weight=np.ones(32)),
         "Every image counts the same for this model: call fit without sample_weight",
     ),
-    "labels out of range": (lambda: trained("cgan", IMAGES, LABELS + 10), r"from 1\d to 19, but there are 10"),
+    "labels out of range": (lambda: trained("cgan", IMAGES, LABELS + 10), r"from 1\d to 19, but classes are 0 to 9"),
     "labels not whole": (lambda: trained("cgan", IMAGES, LABELS / 2), "give one integer for each image"),
     "fewer labels than latent vectors": (
         lambda: zoo.build("cgan").generate(np.zeros((3, 3)), [1, 2]),
