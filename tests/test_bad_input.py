@@ -51,7 +51,7 @@ TABLE = {
     # autoencoders
     "codes that do not fit": (
         lambda: Autoencoder(dense_encoder(3), dense_decoder(4)),
-        r"\(None, 3\).*\(None, 4\): give both the same latent_dim",
+        r"\(None, 3\).*\(None, 4\): make them equal",
     ),
     "unknown reconstruction": (
         lambda: Autoencoder(dense_encoder(3), dense_decoder(3), "mse"),
@@ -76,7 +76,7 @@ TABLE = {
     ),
     "decoder of other images": (
         lambda: VAE(CODES[0], dense_decoder(3, (4,), output_shape=(14, 14, 1))),
-        "make them the same",
+        "make them equal",
     ),
     "negative beta": (lambda: VAE(*CODES, beta=-1), "beta is -1: it weights the KL divergence, so it is 0 or more"),
     "unknown likelihood": (lambda: VAE(*CODES, likelihood="normal"), "choose 'bernoulli' or 'gaussian'"),
@@ -96,10 +96,10 @@ TABLE = {
         r"images have shape \(28, 28, 1\), but \(n, 28, 28, 1\) is needed",
     ),
     # adversarial networks
-    "z of another size": (lambda: GAN(*PARTS, 3), r"takes z of shape \(None, 2\), but latent_dim is 3: make"),
+    "z of another size": (lambda: GAN(*PARTS, 3), r"takes z of shape \(None, 2\), so latent_dim cannot be 3"),
     "images of two sizes": (
         lambda: GAN(dense_generator(2, (4,), (14, 14, 1)), PARTS[1], 2),
-        r"returns shape \(None, 14, 14, 1\), but the discriminator takes .*: make them the same",
+        r"returns shape \(None, 14, 14, 1\), the discriminator takes .*: make them equal",
     ),
     "more than one logit": (
         lambda: GAN(dense_generator(2, (4,), (2,)), dense_generator(2, (4,), (3,)), 2),
@@ -111,14 +111,14 @@ TABLE = {
         lambda: GAN(*PARTS, 2).compile(*optimizers(2), loss="wasserstein"),
         "choose one of minimax, non_saturating, hinge",
     ),
-    "one optimizer for two": (lambda: GAN(*PARTS, 2).compile(*optimizers(1) * 2), "give each its own"),
-    "labels for a plain GAN": (lambda: trained("gan", IMAGES, LABELS), r"A GAN needs images only: fit\(x\)"),
+    "one optimizer for two": (lambda: GAN(*PARTS, 2).compile(*optimizers(1) * 2), "give the discriminator one"),
+    "labels for a plain GAN": (lambda: trained("gan", IMAGES, LABELS), r"A GAN takes images only: fit\(x\)"),
     "no labels for a cGAN": (lambda: trained("cgan", IMAGES), r"needs images and labels: fit\(x, y\)"),
     "weighted images of a GAN": (
         lambda: trained("gan", IMAGES, sample_weight=np.ones(32)),
         "Every image counts the same for this model: call fit without sample_weight",
     ),
-    "labels out of range": (lambda: trained("cgan", IMAGES, LABELS + 10), r"from 1\d to 19, but there are 10"),
+    "labels out of range": (lambda: trained("cgan", IMAGES, LABELS + 10), r"from 1\d to 19, but classes are 0 to 9"),
     "labels not whole": (lambda: trained("cgan", IMAGES, LABELS / 2), "give one integer for each image"),
     "fewer labels than latent vectors": (
         lambda: zoo.build("cgan").generate(np.zeros((3, 3)), [1, 2]),

@@ -4,6 +4,7 @@ from scipy.stats import spearmanr
 
 from utils import metrics
 from utils.drawn.digits import draw_digits
+from utils.drawn.factors import mutual_information_gap, slant, stroke_width
 
 
 def test_sse_sums_over_pixels_and_averages_over_images():
@@ -170,11 +171,11 @@ def factors():
 
 
 def gaps(codes, factors):
-    return np.array(list(metrics.mutual_information_gap(np.stack(list(codes), axis=1), factors).values()))
+    return np.array(list(mutual_information_gap(np.stack(list(codes), axis=1), factors).values()))
 
 
 def test_the_gap_is_one_for_the_factors_and_zero_for_noise(factors):
-    assert list(metrics.mutual_information_gap(np.stack(list(factors.values()), axis=1), factors)) == list(factors)
+    assert list(mutual_information_gap(np.stack(list(factors.values()), axis=1), factors)) == list(factors)
     assert (gaps(factors.values(), factors) > 0.98).all() and (gaps(factors.values(), factors) <= 1).all()
     noise = np.random.default_rng(1).normal(size=(5, 10_000))
     assert (gaps(noise, factors) >= 0).all() and (gaps(noise, factors) < 0.01).all()
@@ -214,14 +215,14 @@ def test_the_gap_does_not_depend_on_order_scale_and_sign_of_the_latents(factors)
 )
 def test_a_gap_that_makes_no_sense(factors, latents, changes, message):
     with pytest.raises(ValueError, match=message):
-        metrics.mutual_information_gap(np.random.default_rng(0).normal(size=(10_000, latents)), factors | changes)
+        mutual_information_gap(np.random.default_rng(0).normal(size=(10_000, latents)), factors | changes)
 
 
 def test_the_gap_of_codes_that_are_none(factors):
     with pytest.raises(ValueError, match=r"shape \(0, 2\): give \(n, latent_dim\), n > 0"):
-        metrics.mutual_information_gap(np.zeros((0, 2)), {"a": np.zeros(0)})
+        mutual_information_gap(np.zeros((0, 2)), {"a": np.zeros(0)})
     with pytest.raises(ValueError, match="codes hold values that are not finite"):
-        metrics.mutual_information_gap(np.full((10_000, 2), np.nan), factors)
+        mutual_information_gap(np.full((10_000, 2), np.nan), factors)
 
 
 def bar(width, shear=0.0):
@@ -234,36 +235,36 @@ def bar(width, shear=0.0):
 @pytest.mark.parametrize("shear", [-0.5, 0, 0.25, 1 / 3])
 def test_slant_of_a_bar_is_its_shear(shear):
     images = np.stack([bar(width, shear) for width in (1, 2, 4)])
-    np.testing.assert_allclose(metrics.slant(images), shear, atol=0.005)
-    assert metrics.slant(images[..., None] * 0.3) == pytest.approx(metrics.slant(images))  # pale ink has the same slant
+    np.testing.assert_allclose(slant(images), shear, atol=0.005)
+    assert slant(images[..., None] * 0.3) == pytest.approx(slant(images))  # pale ink has the same slant
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4.5])
 def test_stroke_width_of_a_bar_is_its_width(width):
     upright = bar(width)
     images = np.stack([upright, upright.T, np.roll(upright, 4, axis=1)])
-    np.testing.assert_allclose(metrics.stroke_width(images[..., None]), width, rtol=0.12)
+    np.testing.assert_allclose(stroke_width(images[..., None]), width, rtol=0.12)
 
 
 def test_stroke_width_of_a_diagonal_and_of_a_dot():
     dot = np.zeros((28, 28))
     dot[10, 10] = 1
-    assert metrics.stroke_width(np.stack([dot, np.eye(28)])) == pytest.approx([1, 1 / np.sqrt(2)], abs=0.02)
+    assert stroke_width(np.stack([dot, np.eye(28)])) == pytest.approx([1, 1 / np.sqrt(2)], abs=0.02)
 
 
 def test_slant_and_stroke_width_of_drawn_digits_follow_what_was_drawn():
     drawn, labels, factors = draw_digits(3000)
     images = drawn / 255
-    assert spearmanr(metrics.stroke_width(images), factors["width"]).statistic > 0.93
-    assert np.abs(metrics.stroke_width(images) / factors["width"] - 1).mean() < 0.1
+    assert spearmanr(stroke_width(images), factors["width"]).statistic > 0.93
+    assert np.abs(stroke_width(images) / factors["width"] - 1).mean() < 0.1
     leaning = factors["slant"] + np.tan(np.deg2rad(factors["rotation"]))  # a rotation slants, too
-    assert spearmanr(metrics.slant(images), leaning).statistic > 0.85
+    assert spearmanr(slant(images), leaning).statistic > 0.85
     for digit, least in ((0, 0.93), (1, 0.95), (4, 0.7), (8, 0.95)):  # a 4 leans with the way it is written, too
         some = labels == digit
-        assert spearmanr(metrics.slant(images[some]), leaning[some]).statistic > least
+        assert spearmanr(slant(images[some]), leaning[some]).statistic > least
 
 
-@pytest.mark.parametrize("measure", [metrics.slant, metrics.stroke_width])
+@pytest.mark.parametrize("measure", [slant, stroke_width])
 def test_images_without_meaning_as_ink_are_refused(measure):
     blank = np.stack([bar(2), np.zeros((28, 28)), np.zeros((28, 28))])
     with pytest.raises(ValueError, match=r"Image 1 has no ink \(2 of 3 are blank\)"):
@@ -283,4 +284,4 @@ def test_slant_needs_two_rows():
     line = np.zeros((2, 28, 28))
     line[0], line[1, 20, 4:20] = bar(2), 0.7
     with pytest.raises(ValueError, match="Image 1 has ink in one row"):
-        metrics.slant(line)
+        slant(line)

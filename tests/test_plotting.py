@@ -95,7 +95,6 @@ DRAWINGS = {  # of images, of points
 }
 PLANES = {
     "latent_scatter": lambda points: plotting.latent_scatter(points, LABELS),
-    "clouds": lambda points: plotting.clouds(points, points, LABELS),
     "density": lambda points: plotting.density(points, points),
     "arrows": lambda points: plotting.arrows(points, points),
     "point_panels": lambda points: plotting.point_panels({"data": points}, limit=1),
@@ -197,16 +196,6 @@ def test_density_counts_codes_and_marks_points():
     cells, points = figure.axes[0].collections
     assert cells.get_array().sum() == 500 and len(points.get_offsets()) == 7
     assert figure.axes[1].get_ylabel() == "training codes in a cell"
-
-
-def test_clouds_are_ellipses_of_one_standard_deviation_inside_the_circles_of_the_prior():
-    means, stds = np.array([[0.0, 1.0], [2.0, -1.0]]), np.array([[0.1, 0.2], [0.3, 0.4]])
-    axis = plotting.clouds(means, stds, np.array([3, 7])).axes[0]
-    for ellipses, dot, mean, std in zip(axis.collections[::2], axis.collections[1::2], means, stds, strict=True):
-        assert (ellipses.get_offsets() == mean).all() and (dot.get_offsets() == mean).all()
-        assert (ellipses.get_widths()[0], ellipses.get_heights()[0]) == pytest.approx(tuple(2 * std))  # whole axes
-    assert [circle.get_radius() for circle in axis.patches] == [1, 2, 3]
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["3", "7"]
 
 
 def test_color_images_are_drawn_in_color():

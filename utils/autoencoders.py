@@ -134,10 +134,8 @@ class Autoencoder(EncoderDecoder):
 
 def _check_arguments(encoder, decoder, reconstruction_loss, output):
     if encoder.output_shape != decoder.input_shape:
-        raise ValueError(
-            f"The encoder returns codes of shape {encoder.output_shape} but the decoder takes {decoder.input_shape}: "
-            "give both the same latent_dim."
-        )
+        returned, taken = encoder.output_shape, decoder.input_shape
+        raise ValueError(f"The encoder returns codes of shape {returned}, the decoder takes {taken}: make them equal.")
     if reconstruction_loss not in ("squared_error", "cross_entropy"):
         raise ValueError(f"reconstruction_loss is {reconstruction_loss!r}: choose 'squared_error' or 'cross_entropy'.")
     if output not in ("sigmoid", "linear"):

@@ -35,9 +35,7 @@ def check_images(images, shape=None, limits=None, name="images") -> None:
         raise ValueError(f"{name} hold values that are not finite (NaN or infinity): remove or replace these images.")
     if limits and not limits[0] <= low <= high <= limits[1]:
         hint = "divide by 255" if limits == (0, 1) and low >= 0 and 1 < high <= 255 else "rescale them"
-        raise ValueError(
-            f"{name} have values from {low:g} to {high:g}, but [{limits[0]}, {limits[1]}] is needed: {hint}."
-        )
+        raise ValueError(f"{name} have values from {low:g} to {high:g}, but {list(limits)} is needed: {hint}.")
 
 
 def check_training_data(x, y, check, steps=None, sample_weight=None):
@@ -84,10 +82,7 @@ def ends_in(network) -> str | None:
 def check_logits(network, name) -> None:
     """Raise ValueError if a network ends in a sigmoid, where the model applies the sigmoid itself."""
     if ends_in(network) == "sigmoid":
-        raise ValueError(
-            f"The {name} ends in a sigmoid, but its outputs are taken as logits: the sigmoid would be applied "
-            "twice. End it without an activation."
-        )
+        raise ValueError(f"The {name} ends in a sigmoid, which the model applies itself: end it without an activation.")
 
 
 def check_labels(labels, num_classes, count=None) -> None:
@@ -98,7 +93,4 @@ def check_labels(labels, num_classes, count=None) -> None:
     if count not in (None, len(labels)):
         raise ValueError(f"There are {len(labels)} labels for {count} images or latent vectors: give as many of both.")
     if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
-        raise ValueError(
-            f"Labels run from {labels.min()} to {labels.max()}, but there are {num_classes} classes, 0 to "
-            f"{num_classes - 1}."
-        )
+        raise ValueError(f"Labels run from {labels.min()} to {labels.max()}, but classes are 0 to {num_classes - 1}.")

@@ -87,10 +87,7 @@ class Adversaries(TwoNetworks):
         return list(self.trackers.values())
 
 
-NO_VALIDATION = (
-    "A GAN's losses do not measure how good its images are, so there is nothing to evaluate on other data: compare "
-    "samples with images instead (utils.metrics.frechet_distance)."
-)
+NO_VALIDATION = "A GAN's losses do not measure its images: compare samples instead (utils.metrics.frechet_distance)."
 
 
 @keras.saving.register_keras_serializable("course")
@@ -247,27 +244,19 @@ class ConditionalGAN(GAN):
 
 
 def _check_arguments(gan):
-    conditional, inputs = (
-        isinstance(gan, ConditionalGAN),
-        "z" if not isinstance(gan, ConditionalGAN) else "z and labels",
-    )
-    for network, takes in ((gan.generator, inputs), (gan.discriminator, inputs.replace("z", "images"))):
-        if len(network.inputs) != 1 + conditional:
-            raise ValueError(f"The {network.name} has {len(network.inputs)} inputs, but here it takes {takes}.")
+    labels = " and labels" if isinstance(gan, ConditionalGAN) else ""
+    for network, takes in ((gan.generator, "z"), (gan.discriminator, "images")):
+        if len(network.inputs) != 1 + bool(labels):
+            raise ValueError(f"The {network.name} has {len(network.inputs)} inputs, but here it takes {takes}{labels}.")
     z_shape, image_shape = gan.generator.inputs[0].shape, gan.discriminator.inputs[0].shape
     if z_shape != (None, gan.latent_dim):
-        raise ValueError(
-            f"The generator takes z of shape {z_shape}, but latent_dim is {gan.latent_dim}: make them the same."
-        )
+        raise ValueError(f"The generator takes z of shape {z_shape}, so latent_dim cannot be {gan.latent_dim}.")
     if image_shape != gan.generator.output_shape:
-        raise ValueError(
-            f"The generator returns shape {gan.generator.output_shape}, but the discriminator takes {image_shape}: "
-            "make them the same."
-        )
+        made = gan.generator.output_shape
+        raise ValueError(f"The generator returns shape {made}, the discriminator takes {image_shape}: make them equal.")
     if gan.discriminator.output_shape != (None, 1):
-        raise ValueError(
-            f"The discriminator returns shape {gan.discriminator.output_shape}: it has to end in one logit, (None, 1)."
-        )
+        found = gan.discriminator.output_shape
+        raise ValueError(f"The discriminator returns shape {found}: it has to end in one logit, (None, 1).")
     check_logits(gan.discriminator, "discriminator")
     if not 0 <= gan.averaging < 1:
         raise ValueError(f"averaging is {gan.averaging}: choose 0 (no average) or more, but less than 1.")
@@ -279,14 +268,9 @@ def _check_compile(gan, generator_optimizer, discriminator_optimizer, loss, othe
     if loss not in LOSSES:
         raise ValueError(f"loss is {loss!r}: choose one of {', '.join(LOSSES)}.")
     if generator_optimizer is discriminator_optimizer and not isinstance(generator_optimizer, str):
-        raise ValueError(
-            "Generator and discriminator share one optimizer object, which keeps the state of one network only: give "
-            "each its own."
-        )
+        raise ValueError("An optimizer keeps the state of one network: give the discriminator one of its own.")
     if others.get("metrics") or others.get("weighted_metrics"):
-        raise ValueError(
-            "A GAN has no targets to compute metrics from: leave metrics= out; fit reports its four figures."
-        )
+        raise ValueError("A GAN has no targets to compute metrics from: leave metrics= out; fit reports four figures.")
     if gan.dtype_policy.name == "mixed_float16":
         raise ValueError("A GAN's training step does not scale its losses for float16: use float32 or mixed_bfloat16.")
 
@@ -295,10 +279,8 @@ def _check_batch(gan, y, sample_weight):
     if sample_weight is not None:
         raise ValueError("Every image counts the same for a GAN: call fit without sample_weight.")
     if isinstance(gan, ConditionalGAN) != (y is not None):
-        needs = (
-            "images and labels: fit(x, y)" if y is None else "images only: fit(x). With labels, use a ConditionalGAN"
-        )
-        raise ValueError(f"A {type(gan).__name__} needs {needs}.")
+        needs = "needs images and labels: fit(x, y)" if y is None else "takes images only: fit(x)"
+        raise ValueError(f"A {type(gan).__name__} {needs}.")
 
 
 def _check_training_images(gan, images):

@@ -9,8 +9,7 @@ from itertools import pairwise
 import matplotlib.pyplot as plt
 import numpy as np
 from cycler import cycler
-from matplotlib.collections import EllipseCollection
-from matplotlib.patches import Circle, Patch
+from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -39,10 +38,8 @@ def _subplots(rows=1, columns=1, width=0.75, height=0.42, **options):
 def _images(images, name="images") -> np.ndarray:
     images = np.asarray(images, np.float32)
     if images.ndim not in (3, 4) or not images.size or not np.abs(images).max() < 10:  # [0, 1], or a linear output
-        raise ValueError(
-            f"The {name}, shape {images.shape}, cannot be drawn: give at least one image (height, width, channels), "
-            "with finite values from 0 to 1 (divide bytes by 255)."
-        )
+        needed = "at least one (height, width, channels), finite, from 0 to 1 (divide bytes by 255)"
+        raise ValueError(f"The {name}, shape {images.shape}, cannot be drawn: give {needed}.")
     return images
 
 
@@ -118,29 +115,6 @@ def latent_scatter(codes, labels, title="", axis_names=("$z_1$", "$z_2$")):
     legend = axis.legend(title="digit", markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5))
     plt.setp(legend.legend_handles, alpha=1)
     axis.set(xlabel=axis_names[0], ylabel=axis_names[1], title=title)
-    return figure
-
-
-def clouds(means, stds, labels, title="", limit=None):
-    """Normal distributions q(z|x) in the plane, means and stds (n, 2): dots, and ellipses of one standard deviation.
-
-    Colors show the class 0..9. Circles mark one, two and three standard deviations of the prior N(0, 1). The axes
-    extend to ±limit; None includes all data and the circles.
-    """
-    means, stds, labels = _points(means, "means", labels), _points(stds, "stds"), np.asarray(labels, int)
-    figure, axis = _subplots(width=0.62, height=0.55)
-    for label in np.unique(labels):
-        chosen = labels == label
-        place = {"units": "xy", "offsets": means[chosen], "offset_transform": axis.transData}
-        style = {"facecolor": CLASS_COLORS[label], "alpha": 0.5, "edgecolor": "none"}
-        axis.add_collection(EllipseCollection(*2 * stds[chosen].T, 0, **place, **style))
-        axis.scatter(*means[chosen].T, s=2, color=CLASS_COLORS[label], linewidths=0)  # for ellipses too small to see
-    for radius in (1, 2, 3):
-        axis.add_patch(Circle((0, 0), radius, fill=False, color="black", linestyle="--", linewidth=0.8))
-    limit = limit or 1.05 * max(3, np.abs(means).max())
-    axis.set(xlim=(-limit, limit), ylim=(-limit, limit), xlabel="$z_1$", ylabel="$z_2$", title=title, aspect="equal")
-    handles = [Patch(color=CLASS_COLORS[label], label=str(label)) for label in np.unique(labels)]
-    axis.legend(handles=handles, title="digit", loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
 
 

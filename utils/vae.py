@@ -151,15 +151,11 @@ class VAE(EncoderDecoder):
 def _check_arguments(encoder, decoder, beta, likelihood, pixel_std, warm_up_steps):
     latent_dim = decoder.input_shape[-1]
     if encoder.output_shape != (None, 2 * latent_dim):
-        raise ValueError(
-            f"The encoder returns shape {encoder.output_shape}, but this decoder needs {(None, 2 * latent_dim)}: a "
-            f"mean and a log-variance for each of {latent_dim} latents."
-        )
+        needed = f"{(None, 2 * latent_dim)}, a mean and a log-variance for each of {latent_dim} latents"
+        raise ValueError(f"The encoder returns shape {encoder.output_shape}, but this decoder needs {needed}.")
     if decoder.output_shape != encoder.input_shape:
-        raise ValueError(
-            f"The decoder returns images of shape {decoder.output_shape}, but the encoder takes {encoder.input_shape}: "
-            "make them the same."
-        )
+        taken, returned = encoder.input_shape, decoder.output_shape
+        raise ValueError(f"The decoder returns images of shape {returned}, the encoder takes {taken}: make them equal.")
     if likelihood not in ("bernoulli", "gaussian"):
         raise ValueError(f"likelihood is {likelihood!r}: choose 'bernoulli' or 'gaussian'.")
     if beta < 0:
