@@ -344,7 +344,8 @@ def test_an_explorer_computes_what_keras_computes(name, page):
     z = random.normal(size=(20, model.latent_dim)).astype(np.float32)
     labels = random.integers(0, 10, 20)
     expected = model.generate(z, labels) if name == "classes" else model.decode(z)
-    rows = [[code.tolist(), [int(label)]] for code, label in zip(z, labels, strict=True)]
+    told = [[[int(label)]] if name == "classes" else [] for label in labels]
+    rows = [[code.tolist(), *label] for code, label in zip(z, told, strict=True)]
     found = page.evaluate("([name, rows]) => rows.map(row => [...explorers.run(name, row)])", [name, rows])
     assert np.abs(np.array(found) - expected.reshape(20, -1)).max() <= 2e-3
 
@@ -367,7 +368,7 @@ def test_the_whole_way_from_noise_to_digit_is_that_of_keras(guidance, page):
 @pytest.mark.browser
 def test_the_flow_plays_to_its_last_step_and_stays_there(page):
     root = page.locator("[data-explorer=flow]")
-    step = root.get_by_label("Step")
+    step = root.get_by_role("slider", name="Step")
     step.press("End")
     last = shown(page, "flow")
     root.get_by_role("button", name="Play").click()
