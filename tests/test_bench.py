@@ -53,9 +53,16 @@ def test_without_chromium_there_are_no_times_of_explorers(monkeypatch):
     assert bench.page_times() == {}
 
 
+@pytest.fixture(scope="module")
+def loaded():
+    """The models of the explorers, which are kept; within a test data/pretrained is empty."""
+    for data in explorers.FILES.values():
+        data()
+
+
 @pytest.mark.browser
 @pytest.mark.skipif(not (shutil.which("chromium") or shutil.which("google-chrome")), reason="needs Chromium")
-def test_each_explorer_is_timed_in_chromium():
+def test_each_explorer_is_timed_in_chromium(loaded):
     times = bench.page_times()
     assert times.keys() == explorers.EXPLORERS.keys()
     assert all(0 < median <= slowest for median, slowest in times.values())

@@ -372,16 +372,16 @@ def test_the_flow_plays_to_its_last_step_and_stays_there(page):
     step.press("End")
     last = shown(page, "flow")
     root.get_by_role("button", name="Play").click()
-    assert "step 0 of 6" in shown(page, "flow")[1]
+    assert "step 0 of 5" in shown(page, "flow")[1]
     page.wait_for_timeout(1_000)
-    assert "step 0 of 6" not in shown(page, "flow")[1]
+    assert "step 0 of 5" not in shown(page, "flow")[1]
     page.wait_for_timeout(2_500)
-    assert shown(page, "flow") == last and "step 6 of 6" in last[1]
+    assert shown(page, "flow") == last and "step 6 of 5" in last[1]
     root.get_by_role("button", name="Play").click()
     page.wait_for_timeout(600)
     step.press("Home")  # stops it
     page.wait_for_timeout(600)
-    assert "step 0 of 6" in shown(page, "flow")[1]
+    assert "step 0 of 5" in shown(page, "flow")[1]
 
 
 @pytest.mark.browser

@@ -258,7 +258,7 @@ globalThis.explorers = (() => {
     return { pictures: [large.canvas, digits], controls: [angle.element, button("Another style", another)], draw };
   }
 
-  const STEPS = 6;  // of Heun's method; more do not make the digits better
+  const STEPS = 5;  // of Heun's method; chapter 12 says that more do not make the digits better
 
   /** The codes on the way from noise to a digit, that is `transport` of utils/flow.py with all that is between. */
   function path({ network }, noise, label, guidance) {
