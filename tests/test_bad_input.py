@@ -157,7 +157,7 @@ TABLE = {
     ),
     "labels of a named training": (
         lambda: fit_or_load(zoo.build("cgan"), IMAGES, LABELS + 10, epochs=1, name="x"),
-        "there are 10 classes",
+        "classes are 0 to 9",
     ),
     "a selection of no images": (
         lambda: fit_or_load(zoo.build("vae"), IMAGES[LABELS == 99], epochs=1, name="x"),

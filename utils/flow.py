@@ -83,9 +83,9 @@ class FlowMatching(OwnLoss):
         labels = _check_transport(self, z, labels, guidance, steps, method)
         z = ops.convert_to_tensor(z, "float32")
         for t, after in pairwise(np.linspace(0, 1, steps + 1, dtype=np.float32)):
-            v = self._velocity(z, t, labels, guidance)
+            v = self.velocity(z, t, labels, guidance)
             if method == "heun":
-                v = (v + self._velocity(z + (after - t) * v, after, labels, guidance)) / 2
+                v = (v + self.velocity(z + (after - t) * v, after, labels, guidance)) / 2
             z = z + (after - t) * v
         return ops.convert_to_numpy(z)
 
@@ -97,7 +97,8 @@ class FlowMatching(OwnLoss):
         if y is not None:
             check_labels(y, self.num_classes, len(x))
 
-    def _velocity(self, z, t, labels, w):
+    def velocity(self, z, t, labels, w):
+        """The velocity (n, dim) at places z (n, dim) and the time t, for labels (n,) with guidance w."""
         inputs = [z, ops.full((len(z), 1), t)]
         v = self([*inputs, labels] if self.num_classes else inputs) if len(z) else z
         return v + w * (v - self([*inputs, ops.full_like(labels, self.num_classes)])) if w and len(z) else v

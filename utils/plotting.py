@@ -156,7 +156,8 @@ def curves(series: dict[str, tuple], xlabel, ylabel, references=None, **scales):
         # Colors repeat after the eighth curve; a dotted line distinguishes the ninth from the first.
         style = {"marker": "o" if len(x) <= 12 else "", "linestyle": "-" if i < len(PALETTE) else ":"}
         axis.errorbar(x, y, *spread, **style, markersize=4, capsize=3, label=name)
-    _add_references(axis.axhline, references, skip=len(series))
+    for i, (name, value) in enumerate((references or {}).items(), start=len(series)):
+        axis.axhline(value, linestyle="--", color=PALETTE[i % len(PALETTE)], label=f"{name}: {value:.1f}")
     axis.set(xlabel=xlabel, ylabel=ylabel, **scales)
     for side in (axis.xaxis, axis.yaxis):
         if side.get_scale() == "log":
@@ -225,25 +226,6 @@ def training_curves(history: dict[str, list[float]], ylabel, **scales):
     names = {"loss": "training", "val_loss": "validation"}
     series = {names.get(name, name): values for name, values in history.items()}
     return lines(range(1, len(history["loss"]) + 1), series, "epoch", ylabel, **scales)
-
-
-def bars(values: dict[str, float], xlabel, references=None, digits=1):
-    """Horizontal bars, labeled with their names and values, and dashed lines at `references` (name -> value)."""
-    figure, axis = _subplots(height=(0.8 + 0.38 * len(values)) / WIDTH)
-    names = [f"{name}: {value:.{digits}f}" for name, value in values.items()]
-    axis.barh(names, list(values.values()), color=PALETTE[: len(values)])
-    _add_references(axis.axvline, references, skip=len(values), digits=digits)
-    axis.invert_yaxis()
-    axis.set_xlabel(xlabel)
-    axis.grid(axis="y", visible=False)
-    if references:
-        figure.legend(loc="outside lower right")
-    return figure
-
-
-def _add_references(draw, references, skip, digits=1) -> None:
-    for i, (name, value) in enumerate((references or {}).items()):
-        draw(value, linestyle="--", color=PALETTE[(skip + i) % len(PALETTE)], label=f"{name}: {value:.{digits}f}")
 
 
 def manifold_grid(images, z1, z2, title="", axis_names=("$z_1$", "$z_2$")):
