@@ -101,10 +101,10 @@ def test_a_gan_refuses_metrics_and_other_data(kind):
     with pytest.raises(ValueError, match="no targets to compute metrics from"):
         KINDS[kind]().compile("adam", "adam", metrics=["mae"])
     model = build(kind)
-    with pytest.raises(ValueError, match="nothing to evaluate on other data: compare samples"):
+    with pytest.raises(ValueError, match="do not measure its images: compare samples"):
         model.evaluate(*lesson(kind))
     for options in ({"validation_data": lesson(kind)}, {"validation_split": 0.5}):
-        with pytest.raises(ValueError, match="nothing to evaluate on other data: compare samples"):
+        with pytest.raises(ValueError, match="do not measure its images: compare samples"):
             fit(model, *lesson(kind), **options)
 
 
@@ -318,7 +318,7 @@ def test_a_decoder_that_ends_in_a_sigmoid_is_noticed(make):
     encoder, decoder = parts(4)
     inside = keras.Sequential([keras.Input((2,)), layers.Dense(36, "sigmoid"), layers.Reshape(SHAPE)])
     for wrong in (ending_in_a_sigmoid(decoder), inside):
-        with pytest.raises(ValueError, match="The decoder ends in a sigmoid, but its outputs are taken as logits"):
+        with pytest.raises(ValueError, match="The decoder ends in a sigmoid, which the model applies itself"):
             make(encoder, wrong)
 
 

@@ -443,7 +443,7 @@ def test_few_labels_are_balanced():
         (np.arange(1000) % 10, 0, "count is 0: choose a positive multiple of the 10 classes"),
         (np.arange(1000) % 10, 105, "count is 105: choose"),
         (np.arange(1000) % 10, -10, "count is -10: choose a positive multiple"),
-        (np.arange(1000) % 10, 1_010, "101 per class, but class 0 has only 100: choose at most 1000"),
+        (np.arange(1000) % 10, 1_010, "101 labels per class, but class 0 has 100: choose at most 1000"),
         (np.arange(0), 10, r"labels have shape \(0,\): give the class of each example"),
         (np.eye(10)[np.arange(100) % 10], 10, r"labels have shape \(100, 10\): give the class"),
     ],

@@ -250,7 +250,7 @@ def test_stamping_is_idempotent_and_can_be_changed(copy):
             assert 'SOURCE, HELP = "git+https://github.com/someone/course@v1", "pip cannot install' in cell
     assert copy("someone/course", "v1")[1] == once
     changed = copy("other/name")[1]
-    assert all("someone" not in text and "blob/main/" in text for text in changed.values())
+    assert all("someone/course" not in text and "blob/main/" in text for text in changed.values())
 
 
 def test_a_short_commit_is_stamped_with_all_of_its_digits(copy, tmp_path):

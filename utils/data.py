@@ -182,7 +182,7 @@ def few_labels(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
         raise ValueError(f"count is {count}: choose a positive multiple of the {len(classes)} classes.")
     if each > available.min():
         least, rarest = available.min(), classes[available.argmin()]
-        raise ValueError(f"{each} labels per class, but class {rarest} has {least}: choose {least * len(classes)}.")
+        raise ValueError(f"{each} labels per class, but class {rarest} has {least}: choose at most {least * len(classes)}.")
     random = np.random.default_rng(seed)
     chosen = [random.choice(np.flatnonzero(labels == c), each, replace=False) for c in classes]
     return random.permutation(np.concatenate(chosen))

@@ -16,15 +16,14 @@ class FlowMatching(OwnLoss):
     """Carries noise to data along a learned velocity (Lipman et al. 2023; Liu et al. 2023): `fit(x)` or `fit(x, y)`.
 
     Training is regression: data x, noise ε from N(0, I) and a time t give the point z_t = (1 - t) ε + t x, where the
-    target of the network is x - ε. The loss is the squared error, a sum per example, averaged over the batch.
+    target of the network is x - ε. The loss is the squared error, a sum per example, averaged over the batch. Raises
+    ValueError if the network does not fit, or an argument is impossible.
 
     Args:
         network: Keras model of z (batch, dim), t (batch, 1) and, for labels, integers (batch,); returns (batch, dim).
         num_classes: labels are 0 to num_classes - 1, and num_classes stands for "no label"; 0 for data without labels.
         label_dropout: share of the training examples whose label is dropped, so that `guidance` can be used.
         seed: of the draws in training; None draws one.
-
-    Raises ValueError if the network does not fit, or an argument is impossible.
     """
 
     own_loss = "the loss of a flow is the squared error of its velocity."
