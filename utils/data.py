@@ -181,8 +181,8 @@ def few_labels(labels: np.ndarray, count: int, seed: int) -> np.ndarray:
     if each < 1 or left_over:
         raise ValueError(f"count is {count}: choose a positive multiple of the {len(classes)} classes.")
     if each > available.min():
-        least, rarest = available.min(), classes[available.argmin()]
-        raise ValueError(f"{each} labels per class, but class {rarest} has {least}: choose at most {least * len(classes)}.")
+        least, rarest, most = available.min(), classes[available.argmin()], available.min() * len(classes)
+        raise ValueError(f"{each} labels per class, but class {rarest} has {least}: choose at most {most}.")
     random = np.random.default_rng(seed)
     chosen = [random.choice(np.flatnonzero(labels == c), each, replace=False) for c in classes]
     return random.permutation(np.concatenate(chosen))
