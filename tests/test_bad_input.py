@@ -111,7 +111,7 @@ TABLE = {
         lambda: GAN(*PARTS, 2).compile(*optimizers(2), loss="wasserstein"),
         "choose one of minimax, non_saturating, hinge",
     ),
-    "one optimizer for two": (lambda: GAN(*PARTS, 2).compile(*optimizers(1) * 2), "give the discriminator one of its own"),
+    "one optimizer for two": (lambda: GAN(*PARTS, 2).compile(*optimizers(1) * 2), "give the discriminator one"),
     "labels for a plain GAN": (lambda: trained("gan", IMAGES, LABELS), r"A GAN takes images only: fit\(x\)"),
     "no labels for a cGAN": (lambda: trained("cgan", IMAGES), r"needs images and labels: fit\(x, y\)"),
     "weighted images of a GAN": (

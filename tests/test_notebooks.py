@@ -186,7 +186,7 @@ def test_shows_the_source_as_it_is(path):
             assert eval(ast.unparse(last), names).data.strip() in plain, "the source has changed: run the notebook"
         for shown in re.findall(r"^show_source\((.*)\)", cell.source, re.MULTILINE):
             outputs = [output.get("data", {}).get("text/markdown") for output in cell.outputs]
-            assert show_source(eval(shown, names)).data in outputs, f"{shown} has changed: run the notebook"
+            assert show_source(*eval(f"[{shown}]", names)).data in outputs, f"{shown} has changed: run the notebook"
 
 
 @each(CHAPTERS)

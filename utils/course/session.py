@@ -93,6 +93,7 @@ def scaled(full, quick):
     return quick if session.mode == "quick" else full
 
 
-def show_source(obj) -> Markdown:
-    """The source of a class or function of the course, highlighted, as the output of a cell."""
-    return Markdown(f"```python\n{textwrap.dedent(inspect.getsource(obj))}```")
+def show_source(*objects) -> Markdown:
+    """The source of classes and functions of the course, highlighted, as the output of a cell."""
+    sources = [textwrap.dedent(inspect.getsource(each)) for each in objects]
+    return Markdown("```python\n" + "\n\n".join(sources) + "```")
