@@ -80,6 +80,12 @@ def state_of(model) -> list:
     return [*model.variables, *(variable for optimizer in optimizers_of(model) for variable in optimizer.variables)]
 
 
+def assign(variables, values) -> None:
+    """Give each of the variables its value."""
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
 class StopAtNonFinite(keras.callbacks.Callback):
     """Stops a training whose loss or weights are no longer finite, and brings back the state before that epoch.
 
@@ -98,8 +104,7 @@ class StopAtNonFinite(keras.callbacks.Callback):
             self._stop("A weight")
 
     def _stop(self, what):
-        for variable, value in zip(state_of(self.model), self.good, strict=True):
-            variable.assign(value)
+        assign(state_of(self.model), self.good)
         raise FloatingPointError(
             f"{what} was not finite in epoch {self.epoch + 1}, so training stopped. Weights and optimizer are those "
             "from before this epoch. Look for inputs that are not finite, or lower the learning rate."

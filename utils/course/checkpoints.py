@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from utils.base import state_of
+from utils.base import assign, state_of
 from utils.course.fingerprint import differences
 from utils.course.records import circumstances, written
 from utils.course.session import DATA
@@ -55,8 +55,7 @@ class Checkpoint:
                 aside = self.path.rename(self.path.with_name(f"{name}.aside-{time.time_ns()}.npz"))
                 print(f"{name}: it is set aside as {aside.name} in data/checkpoints.")
             return nothing
-        for variable, array in zip(self._variables, arrays.values(), strict=True):
-            variable.assign(array)
+        assign(self._variables, arrays.values())
         history = record["history"]
         print(f"{name}: continues after epoch {len(next(iter(history.values())))}, where it was cut off.")
         return history, record["seconds"], snapshots

@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras import ops
 
 from utils.autoencoders import EncoderDecoder
-from utils.base import optimizers_of, state_of
+from utils.base import assign, optimizers_of, state_of
 from utils.course.checkpoints import Checkpoint
 from utils.course.pretrained import Training
 from utils.course.session import session
@@ -46,19 +46,17 @@ def fit_replicated(model, x, strategy, *, epochs, batch_size, name=None, callbac
     """
     if not isinstance(model, EncoderDecoder | GAN) or isinstance(model, ConditionalGAN) or not hasattr(x, "shape"):
         raise ValueError("fit_replicated trains an Autoencoder, VAE or GAN on an array of images, not on pairs.")
-    replicas, recipe = strategy.num_replicas_in_sync, recipe_of(model, x, None, epochs, batch_size)
+    replicas = strategy.num_replicas_in_sync
     if batch_size > len(x) or batch_size % replicas:
         raise ValueError(f"batch_size is {batch_size}: choose a multiple of {replicas} that is at most {len(x)}.")
-    state = state_of(model)
+    recipe, state = recipe_of(model, x, None, epochs, batch_size), state_of(model)
     with strategy.scope():
         copy = replicated(model, strategy)
-        for variable, other in zip(state_of(copy), state, strict=True):
-            variable.assign(other.numpy())
+        assign(state_of(copy), [variable.numpy() for variable in state])
         checkpoint = Checkpoint(name, copy, recipe, writes=strategy.extended.should_checkpoint) if name else None
         progress = Progress(name or model.name, epochs, checkpoint)
         training = train(copy, x, None, recipe, progress, callbacks, whole_batches=True)
-        for variable, other in zip(state, state_of(copy), strict=True):
-            variable.assign(other.numpy())
+        assign(state, [variable.numpy() for variable in state_of(copy)])
     if checkpoint:
         checkpoint.remove()
     keras.utils.set_random_seed(session.seed)
