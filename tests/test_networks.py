@@ -19,8 +19,6 @@ SHAPES = {
     "dcgan_discriminator": ((), IMAGE, (None, 1)),
     "conditional_generator": ((5, 4), [(None, 5), (None,)], IMAGE),
     "conditional_discriminator": ((4,), [IMAGE, (None,)], (None, 1)),
-    "tutorial_generator": ((), (None, 100), IMAGE),
-    "tutorial_discriminator": ((), IMAGE, (None, 1)),
 }
 
 

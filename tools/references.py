@@ -22,8 +22,26 @@ from utils.course.studies import STUDIES
 from utils.course.training import Progress, recipe_of, train
 from utils.data import load_mnist
 from utils.gan import GAN
-from utils.networks import tutorial_discriminator, tutorial_generator
 from utils.vae import VAE
+
+
+def tutorial_generator(latent_dim=100):
+    """The generator of TensorFlow's DCGAN tutorial (tutorials/generative/dcgan), with pixels in [0, 1]."""
+    up = {"padding": "same", "use_bias": False}
+    stack = [keras.Input((latent_dim,)), layers.Dense(7 * 7 * 256, use_bias=False), layers.BatchNormalization()]
+    stack += [layers.LeakyReLU(), layers.Reshape((7, 7, 256))]
+    for filters, strides in ((128, 1), (64, 2)):
+        stack += [layers.Conv2DTranspose(filters, 5, strides, **up), layers.BatchNormalization(), layers.LeakyReLU()]
+    stack += [layers.Conv2DTranspose(1, 5, 2, activation="tanh", **up), layers.Rescaling(0.5, 0.5)]
+    return keras.Sequential(stack, name="generator")
+
+
+def tutorial_discriminator():
+    """The discriminator of the same tutorial: images in [0, 1], which it rescales to [-1, 1], -> (batch, 1)."""
+    stack = [keras.Input((28, 28, 1)), layers.Rescaling(2.0, -1.0)]
+    for filters in (64, 128):
+        stack += [layers.Conv2D(filters, 5, 2, "same"), layers.LeakyReLU(), layers.Dropout(0.3)]
+    return keras.Sequential([*stack, layers.Flatten(), layers.Dense(1)], name="discriminator")
 
 
 def tutorial_dcgan():
