@@ -1,8 +1,11 @@
+import io
+
 import keras
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from PIL import Image, ImageSequence
 
 from utils import plotting
 
@@ -216,3 +219,14 @@ def test_point_panels_share_their_axes_and_count_what_lies_outside():
     assert data.get_xlim() == samples.get_ylim() == (-2, 2)
     assert [text.get_text() for text in samples.texts] == ["2 outside"] and not data.texts
     assert data.get_xlabel() and data.get_ylabel() and samples.get_xlabel()
+
+
+def test_film_has_a_frame_for_each_epoch_with_the_images_in_two_rows():
+    snapshots = np.zeros((3, 6, 28, 28, 1), np.uint8)
+    snapshots[1, 4] = 255  # second epoch, second row, second column
+    shown = plotting.film(snapshots, "six digits")
+    frames = [np.array(frame.convert("L")) for frame in ImageSequence.Iterator(Image.open(io.BytesIO(shown.data)))]
+    assert [frame.shape for frame in frames] == 3 * [(24 + 2 * 4 * 28, 3 * 4 * 28)]
+    lit = frames[1][24:].reshape(2, 112, 3, 112).mean(axis=(1, 3))
+    assert lit.argmax() == 4 and lit.max() == 255 and lit.sum() == 255
+    assert (frames[0][:24] == 0).any() and shown.metadata == {"alt": "six digits"}

@@ -4,14 +4,18 @@ Images are (n, height, width), (n, height, width, 1) or, in RGB, (n, height, wid
 0 to 1, so that brightness is comparable. The palette is Okabe and Ito's, which color-blind readers can distinguish.
 """
 
+import io
 from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
 from cycler import cycler
+from IPython.display import Image
 from matplotlib.patches import Circle
 from matplotlib.patheffects import withStroke
 from matplotlib.ticker import LogLocator, NullFormatter
+from PIL import Image as Picture
+from PIL import ImageDraw
 
 PALETTE = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442"]
 # Ten classes need more colors: Tol's "muted" scheme with black; digits that look alike (4 7 9, 3 5 8) differ most.
@@ -266,3 +270,15 @@ def block_diagram(blocks: dict[str, tuple[float, float]], paths: list[list[str]]
         ends = {"patchA": patches[start], "patchB": patches[end]}
         axis.annotate("", blocks[end], blocks[start], arrowprops=arrow | ends)
     return figure
+
+
+def film(snapshots, alt):
+    """An animated GIF of uint8 images (epochs, even n, height, width, 1), in two rows; each frame names its epoch."""
+    frames = []
+    for epoch, images in enumerate(snapshots, start=1):
+        sheet = np.vstack([np.hstack(row) for row in np.split(images[..., 0], 2)]).repeat(4, axis=0).repeat(4, axis=1)
+        frames.append(Picture.fromarray(np.pad(sheet, ((24, 0), (0, 0)), constant_values=255)))
+        ImageDraw.Draw(frames[-1]).text((4, 4), f"epoch {epoch}", fill=0, font_size=16)
+    buffer, times = io.BytesIO(), [500] * (len(frames) - 1) + [3_000]  # milliseconds
+    frames[0].save(buffer, "gif", save_all=True, append_images=frames[1:], duration=times, loop=0)
+    return Image(buffer.getvalue(), format="gif", metadata={"alt": alt})
