@@ -78,7 +78,7 @@ def minutes() -> str:
         notebook = nbformat.read(path, as_version=4)
         title = re.match("# (.*)", notebook.cells[0].source)[1]
         sections = section_minutes(notebook)
-        main = sum(time for name, time in sections.items() if not name.startswith("Optional"))
+        main = sum(time for name, time in sections.items() if "optional" not in name.lower())
         listed = "; ".join(f"{name}: {time}" for name, time in sections.items())
         lines.append(f"| [{title}](notebooks/{path.name}) | {main} | {listed} |")
     return "\n".join(lines)
