@@ -115,7 +115,12 @@ def test_nothing_that_native_windows_lacks_is_imported_at_once():
 
 
 HEAVY = {"sklearn", "skimage", "ipywidgets", "matplotlib", "pandas", "IPython", "nbformat"}
-BRINGS = {"data": {"IPython"}, "plotting": {"matplotlib"}, "explore": {"ipywidgets"}, "metrics": {"skimage", "sklearn"}}
+BRINGS = {
+    "data": {"IPython"},
+    "plotting": {"matplotlib", "IPython"},
+    "explore": {"ipywidgets"},
+    "metrics": {"skimage", "sklearn"},
+}
 
 
 def needed(name, seen) -> set[str]:
