@@ -48,6 +48,15 @@ def test_references_have_the_published_numbers_of_weights():
     assert gan.generator.count_params() == 2_330_944
 
 
+def test_the_tutorial_makes_images_between_0_and_1_and_logits():
+    gan = references.tutorial_dcgan()
+    assert (gan.generator.name, gan.discriminator.name) == ("generator", "discriminator")
+    assert (gan.generator.input_shape, gan.generator.output_shape) == ((None, 100), (None, 28, 28, 1))
+    assert (gan.discriminator.input_shape, gan.discriminator.output_shape) == ((None, 28, 28, 1), (None, 1))
+    images = gan.generator(np.random.default_rng(0).normal(size=(3, 100))).numpy()
+    assert 0 <= images.min() < images.max() <= 1
+
+
 def test_without_chromium_there_are_no_times_of_explorers(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert bench.page_times() == {}

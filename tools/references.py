@@ -1,7 +1,7 @@
 """Published models that the course is compared with, rebuilt from the sizes of their layers. Pixels are in [0, 1].
 
 `python -m tools.references` trains TensorFlow's DCGAN once, to its end, which takes more than an hour and a half, and
-continues where it was cut off. Chapter 09 reads what it writes: data/studies/09_tutorial.json, and its samples.
+continues where it was cut off. It writes data/studies/09_tutorial.json and samples; no chapter reads them yet.
 """
 
 from utils.course.session import session, setup  # first: it keeps TensorFlow's log out of the output
