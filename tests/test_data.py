@@ -180,7 +180,7 @@ def test_failed_download_leaves_nothing_and_the_course_goes_on(fault, server, mn
     output, errors = capfd.readouterr()
     first, second, third = output.splitlines()
     assert first.startswith("MNIST could not be downloaded (") and reason in first and "do not compare" in second
-    assert third == "stand-in digits: 2,000 training, 500 validation and 500 test images." and not errors
+    assert third == "stand-in digits: 2,000 training, 300 validation and 300 test images." and not errors
     assert not downloads.CACHE.parent.exists()
     assert not session.comparable and socket.getdefaulttimeout() is None
 
@@ -213,8 +213,8 @@ def test_stand_in_without_network(no_network, monkeypatch):
     monkeypatch.setenv("MNIST_PATH", "")  # counts as unset
     digits = data.load_mnist()
     assert digits.source == "stand-in digits" == session.dataset
-    drawn, labels, _ = draw_digits(3000, seed=0)
-    for part, first, last in (("train", 0, 2000), ("validation", 2000, 2500), ("test", 2500, 3000)):
+    drawn, labels, _ = draw_digits(2600, seed=0)
+    for part, first, last in (("train", 0, 2000), ("validation", 2000, 2300), ("test", 2300, 2600)):
         images, classes = getattr(digits, part)
         assert (images[..., 0] == drawn[first:last].astype(np.float32) / 255).all() and (
             classes == labels[first:last]

@@ -230,3 +230,9 @@ def test_film_has_a_frame_for_each_epoch_with_the_images_in_two_rows():
     lit = frames[1][24:].reshape(2, 112, 3, 112).mean(axis=(1, 3))
     assert lit.argmax() == 4 and lit.max() == 255 and lit.sum() == 255
     assert (frames[0][:24] == 0).any() and shown.metadata == {"alt": "six digits"}
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((3, 5, 28, 28, 1), np.uint8), np.zeros((3, 6, 28, 28, 1)), np.uint8([])])
+def test_film_says_what_it_takes(wrong):
+    with pytest.raises(ValueError, match=r"snapshots are .*: give uint8 images \(epochs, even n"):
+        plotting.film(wrong, "digits")

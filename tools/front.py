@@ -17,7 +17,7 @@ from tools.figures import thumbnail
 FIGURES = [
     ("01_autoencoder", "ae30_sse", "Reconstruction of a test image from 30 numbers"),
     ("02_autoencoder_applications", "oneclass_auroc_mean", "Anomaly detection, trained on one digit"),
-    ("04_stacked_pretraining", "error_100_modern", "Classification with a hundred labels"),
+    ("04_stacked_pretraining", "error_100_modern", "Classification with a hundred labels, today's methods"),
     ("06_vae", "vae_nll_dynamic", "Negative log-likelihood of a VAE"),
     ("10_cgan", "classifier_on_generated_accuracy", "Classifier trained on generated digits only"),
 ]

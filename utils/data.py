@@ -42,7 +42,7 @@ def load_mnist() -> Digits:
     """
     arrays, source = downloads.find_mnist(), "MNIST"
     if arrays is None:
-        for_training, for_test = scaled(60_000, 2_500), scaled(10_000, 500)
+        for_training, for_test = scaled(60_000, 2_300), scaled(10_000, 300)
         images, labels, _ = draw_digits(for_training + for_test, seed=0)
         arrays = {"x_train": images[:for_training], "y_train": labels[:for_training]}
         arrays |= {"x_test": images[for_training:], "y_test": labels[for_training:]}
@@ -54,8 +54,8 @@ def load_mnist() -> Digits:
         return images, arrays[f"y_{split}"][chosen].astype(np.int32)
 
     train = part("train", slice(scaled(50_000, 2_000)))
-    validation = part("train", slice(-scaled(10_000, 500), None))
-    test = part("test", slice(scaled(10_000, 500)))
+    validation = part("train", slice(-scaled(10_000, 300), None))
+    test = part("test", slice(scaled(10_000, 300)))
     sizes = [f"{len(labels):,}" for _, labels in (train, validation, test)]
     print(f"{source}: {sizes[0]} training, {sizes[1]} validation and {sizes[2]} test images.")
     return Digits(train, validation, test, source)

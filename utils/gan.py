@@ -175,7 +175,7 @@ class GAN(Adversaries):
         real, labels = real[some], None if labels is None else labels[some]
         with tf.GradientTape() as tape:
             tape.watch(real)
-            total = ops.sum(self.discriminate(real, labels))  # an image affects its own logit only
+            total = ops.sum(self.discriminate(real, labels))  # an image hardly affects the logits of others
         return 0.5 * self.gradient_penalty * ops.mean(sum_per_image(ops.square(tape.gradient(total, real))))
 
     def move_average(self):

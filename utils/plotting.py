@@ -274,6 +274,9 @@ def block_diagram(blocks: dict[str, tuple[float, float]], paths: list[list[str]]
 
 def film(snapshots, alt):
     """An animated GIF of uint8 images (epochs, even n, height, width, 1), in two rows; each frame names its epoch."""
+    shape, kind = np.shape(snapshots), np.asarray(snapshots).dtype
+    if len(shape) != 5 or shape[-1] != 1 or shape[1] % 2 or not all(shape) or kind != np.uint8:
+        raise ValueError(f"snapshots are {kind} {shape}: give uint8 images (epochs, even n, height, width, 1).")
     frames = []
     for epoch, images in enumerate(snapshots, start=1):
         sheet = np.vstack([np.hstack(row) for row in np.split(images[..., 0], 2)]).repeat(4, axis=0).repeat(4, axis=1)

@@ -6,6 +6,7 @@ Arrays are described by moments that rounding does not change, but another selec
 
 import ast
 import dis
+import functools
 import hashlib
 import importlib
 import inspect
@@ -20,6 +21,7 @@ import numpy as np
 import tensorflow as tf
 
 UNDECIDED = {"name", "dtype", "data_format", "build_config", "build_input_shape", "module", "registered_name"}
+_signature = functools.cache(inspect.signature)  # takes long for what is written in C, as the bases of layers are
 
 
 def describe(thing, layers=None):
@@ -64,7 +66,7 @@ def _decided(serialized: dict, layers):
     kept = {"code": describe_code(kind)} if kind.__module__ == "__main__" else {}
     defaults = {}
     for base in reversed(kind.__mro__):  # an option that a class hands on to its base has its default there
-        defaults |= {key: option.default for key, option in inspect.signature(base.__init__).parameters.items()}
+        defaults |= {key: option.default for key, option in _signature(base.__init__).parameters.items()}
     inside = {layer.get("name"): number for number, layer in enumerate(config.get("layers", ()))}
     for option in sorted(config.keys() - UNDECIDED):
         decided, default = describe(config[option], inside), describe(defaults.get(option), {})

@@ -10,7 +10,7 @@ import tensorflow as tf
 from IPython import get_ipython
 from IPython.display import display
 
-from utils.base import optimizers_of
+from utils.base import optimizers_of, state_of
 from utils.checks import check_training_data
 from utils.course.checkpoints import Checkpoint
 from utils.course.fingerprint import describe
@@ -92,6 +92,7 @@ def recipe_of(model, x, y, epochs, batch_size, validated=False, after=()) -> dic
 def train(model, x, y, recipe, progress, callbacks=(), validation_data=None, whole_batches=False) -> Training:
     """Train from the last epoch of the `progress`, or from the start, to the end."""
     keras.utils.set_random_seed(session.seed)
+    state_of(model)  # builds the optimizers: their first step would do it while it is traced, which takes twice as long
     if not tf.config.list_physical_devices("GPU"):
         model.jit_compile = False  # XLA on a CPU compiles for seconds, and convolutions run slower
     if check := getattr(model, "check_data", None):  # all of it, where `fit` looks at the first batch of a stream
