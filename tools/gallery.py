@@ -47,7 +47,7 @@ def main() -> None:
     rows = [Image.fromarray(row(part)) for part in (found[:3], found[3:])]
     width = min(strip.width for strip in rows)
     scaled = [np.asarray(strip.resize((width, strip.height * width // strip.width))) for strip in rows]
-    Image.fromarray(np.vstack(with_gaps(scaled, (GAP, width, 3)))).quantize(64).save(STRIP, optimize=True)
+    Image.fromarray(np.vstack(with_gaps(scaled, (GAP, width, 3)))).quantize(256).save(STRIP, optimize=True)
 
 
 if __name__ == "__main__":

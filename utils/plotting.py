@@ -242,7 +242,7 @@ def manifold_grid(images, z1, z2, title="", axis_names=("$z_1$", "$z_2$")):
     axis.imshow(np.squeeze(sheet), vmin=0, vmax=1)
     axis.grid(False)
     for name, values, size in (("x", z1, tiles.shape[3]), ("y", z2[::-1], tiles.shape[2])):
-        some = np.linspace(0, len(values) - 1, 5).astype(int)
+        some = np.unique(np.linspace(0, len(values) - 1, 5).astype(int))
         axis.set(**{f"{name}ticks": (some + 0.5) * size, f"{name}ticklabels": [f"{values[i]:.1f}" for i in some]})
     axis.set(xlabel=axis_names[0], ylabel=axis_names[1], title=title)
     return figure
