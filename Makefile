@@ -27,6 +27,11 @@ run: .venv/ready
 solutions: .venv/ready
 	COURSE_MODE=standard $(BIN)/python -m tools.execute notebooks/solutions/*.ipynb
 
+# As many processes as cores: with one thread each they do not wait for one another.
+test test-solutions: export TF_NUM_INTRAOP_THREADS = 1
+test test-solutions: export TF_NUM_INTEROP_THREADS = 1
+test test-solutions: export OMP_NUM_THREADS = 1
+
 test: lint
 	COURSE_MODE=quick $(BIN)/python -m pytest --numprocesses=auto --dist=loadfile --nbval-lax --nbval-current-env -p tests.rerun notebooks tests --ignore=notebooks/solutions
 

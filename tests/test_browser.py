@@ -56,12 +56,23 @@ def lab(tmp_path):
         server.wait(20)
 
 
+def wait_for_kernel(lab):
+    """JupyterLab says at once that the kernel is idle, and forgets the cells that it sends before it is."""
+    for _ in range(120):
+        kernels = json.load(urllib.request.urlopen(f"{lab}/api/kernels"))
+        if any(kernel["execution_state"] == "idle" and kernel["connections"] for kernel in kernels):
+            return
+        time.sleep(0.5)
+    pytest.fail(f"No kernel was ready within a minute: {kernels}")
+
+
 def test_moving_a_slider_changes_the_picture(lab):
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
         page = browser.new_page()
         page.goto(f"{lab}/lab/tree/slider.ipynb")
         page.get_by_text("explore_classes(").first.wait_for(timeout=60_000)
+        wait_for_kernel(lab)
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
         picture = page.locator(".widget-image")

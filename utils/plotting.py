@@ -196,7 +196,7 @@ def arrows(starts, ends, background=None):
     figure, axis = _subplots(width=0.62, height=0.55)
     if background is not None:
         axis.scatter(*np.transpose(background), s=4, color="0.6", linewidths=0, label="data")
-        axis.legend()
+        axis.legend(markerscale=4)
     axis.quiver(*starts.T, *(ends - starts).T, angles="xy", scale_units="xy", scale=1, width=0.003, color=PALETTE[0])
     axis.set(xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
     return figure
