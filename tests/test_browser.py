@@ -1,5 +1,6 @@
 """JupyterLab with a slider, in a real browser: `make site-test`."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -25,6 +26,22 @@ CELLS = [
 ]
 
 
+def wait_for(address, what, ready):
+    """Ask JupyterLab's server until `ready` accepts its answer, for a minute at most."""
+    answer = None
+    for _ in range(120):
+        with contextlib.suppress(OSError):  # it does not listen yet
+            answer = json.load(urllib.request.urlopen(f"{address}/api/{what}"))
+            if ready(answer):
+                return
+        time.sleep(0.5)
+    pytest.fail(f"JupyterLab's {what} after a minute: {answer}")
+
+
+def any_is_ready(kernels):
+    return any(kernel["execution_state"] == "idle" and kernel["connections"] for kernel in kernels)
+
+
 @pytest.fixture
 def lab(tmp_path):
     """The address of JupyterLab on loopback, in a folder with a notebook of one explorer."""
@@ -44,26 +61,11 @@ def lab(tmp_path):
     )
     address = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(120):
-            try:
-                json.load(urllib.request.urlopen(f"{address}/api/status"))
-                break
-            except OSError:
-                time.sleep(0.5)
+        wait_for(address, "status", bool)
         yield address
     finally:
         server.terminate()
         server.wait(20)
-
-
-def wait_for_kernel(lab):
-    """JupyterLab says at once that the kernel is idle, and forgets the cells that it sends before it is."""
-    for _ in range(120):
-        kernels = json.load(urllib.request.urlopen(f"{lab}/api/kernels"))
-        if any(kernel["execution_state"] == "idle" and kernel["connections"] for kernel in kernels):
-            return
-        time.sleep(0.5)
-    pytest.fail(f"No kernel was ready within a minute: {kernels}")
 
 
 def test_moving_a_slider_changes_the_picture(lab):
@@ -72,7 +74,8 @@ def test_moving_a_slider_changes_the_picture(lab):
         page = browser.new_page()
         page.goto(f"{lab}/lab/tree/slider.ipynb")
         page.get_by_text("explore_classes(").first.wait_for(timeout=60_000)
-        wait_for_kernel(lab)
+        # JupyterLab says at once that the kernel is idle, and forgets the cells that it sends before it is.
+        wait_for(lab, "kernels", any_is_ready)
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.locator(".lm-Menu-itemLabel").get_by_text("Run All Cells", exact=True).click()
         picture = page.locator(".widget-image")
