@@ -1,12 +1,15 @@
+import json
 import shutil
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
 
 from tools import bench, explorers, references
 from utils.autoencoders import Autoencoder
+from utils.course.training import recipe_of
 from utils.networks import dense_decoder, dense_encoder
 
 
@@ -55,6 +58,27 @@ def test_the_tutorial_makes_images_between_0_and_1_and_logits():
     assert (gan.discriminator.input_shape, gan.discriminator.output_shape) == ((None, 28, 28, 1), (None, 1))
     images = gan.generator(np.random.default_rng(0).normal(size=(3, 100))).numpy()
     assert 0 <= images.min() < images.max() <= 1
+
+
+def test_the_recorded_reference_trained_these_networks_to_the_end():
+    record = json.loads((references.FOLDER / "09_tutorial.json").read_bytes())
+    images, epochs = np.zeros((1, 28, 28, 1), np.float32), references.EPOCHS
+    recipe = recipe_of(references.tutorial_dcgan(), images, None, epochs, references.BATCH_SIZE)
+    del recipe["examples"]  # of real MNIST
+    assert json.loads(json.dumps(recipe)).items() <= record["recipe"].items()
+    outcome = record["outcome"]
+    assert len(outcome["core_seconds"]) == epochs == 2 * len(outcome["frechet"])
+    with np.load(references.FOLDER / "09_tutorial.npz") as samples:
+        assert [int(epoch) for epoch in samples] == list(references.SHOWN)
+
+
+def test_every_second_epoch_of_the_reference_is_measured():
+    judge = types.SimpleNamespace(frechet=lambda samples, images: len(samples) / len(images))
+    distance, logs = references.Distance(judge, np.zeros(3)), [{"seconds": 1.0} for _ in range(4)]
+    distance.set_model(types.SimpleNamespace(sample=np.zeros))
+    for epoch in range(4):
+        distance.on_epoch_end(epoch, logs[epoch])
+    assert [entry.get("frechet") for entry in logs] == [None, 1.0, None, 1.0]
 
 
 def test_without_chromium_there_are_no_times_of_explorers(monkeypatch):
