@@ -51,7 +51,7 @@ def figures() -> str:
         "</details>",
         "",
         f"Measured with Python {environment['python']}, TensorFlow {environment['tensorflow']}, Keras "
-        f"{environment['keras']} on {environment['cores']} CPU cores and {environment['gpus']} GPUs.",
+        f"{environment['keras']} on {environment['cores']} CPU cores and {environment['gpus'] or 'no'} GPUs.",
     ]
     return "\n".join(lines)
 
