@@ -125,6 +125,7 @@ TABLE = {
         "2 labels for 3 images or latent vectors",
     ),
     "digits that are none": (lambda: zoo.build("cgan").sample([-1, 0]), "Labels run from -1 to 0"),
+    "a count for labels": (lambda: zoo.build("cgan").sample(10), "give one integer for each image"),
     "a cGAN of plain parts": (lambda: ConditionalGAN(*PARTS, 2, 10), "has 1 inputs, but here it takes z and labels"),
     # flows
     "a network without labels": (

@@ -150,13 +150,31 @@ def test_half_precision(kind, policy):
     try:
         model = KINDS[kind](**{"gan": {"gradient_penalty": 0.1}}.get(kind, {}))
         if "gan" in kind and policy == "mixed_float16":
-            with pytest.raises(ValueError, match="does not scale its losses for float16: use float32 or mixed_bfloat"):
+            with pytest.raises(ValueError, match="mixed_float16: a GAN needs float32 or mixed_bfloat16"):
                 model.compile()
             return
         model.compile("adam", jit_compile=False)
         assert np.isfinite(list(fit(model, *lesson(kind)).values())).all()
     finally:
         keras.config.set_dtype_policy("float32")
+
+
+def test_a_gan_is_not_trained_in_pure_half_precision():
+    """Its average would not move."""
+    keras.config.set_dtype_policy("bfloat16")
+    try:
+        with pytest.raises(ValueError, match="The dtype policy is bfloat16: a GAN needs float32 or mixed_bfloat16"):
+            KINDS["gan"]().compile()
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+@every_kind
+def test_a_single_callback_needs_no_list(kind):
+    seen = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: epochs.append(epoch))
+    epochs = []
+    fit(build(kind), *lesson(kind), callbacks=seen)
+    assert epochs == [0]
 
 
 # data: ranges, types, shapes, numbers that are none
@@ -289,11 +307,31 @@ def test_nothing_in_nothing_out(kind):
         assert model.decode(np.zeros((0, 2))).shape == (0, *SHAPE)
 
 
+def test_nothing_in_gives_nothing_for_each_output():
+    image = keras.Input(SHAPE)
+    flat = layers.Flatten()(image)
+    outputs = predict(keras.Model(image, [flat, layers.Dense(3)(flat)]), IMAGES[:0])
+    assert [output.shape for output in outputs] == [(0, 36), (0, 3)]
+
+
+@keras.saving.register_keras_serializable("tests")
+def rescaled_tanh(x):
+    return 0.5 * (1 + keras.ops.tanh(x))
+
+
+def test_a_generator_may_end_in_an_activation_of_ones_own():
+    z, (_, discriminator) = keras.Input((2,)), adversaries()
+    own = layers.Dense(36, activation=rescaled_tanh)(z)
+    model = GAN(keras.Model(z, layers.Reshape(SHAPE)(own), name="generator"), discriminator, 2, seed=0)
+    model.compile()
+    assert np.isfinite(fit(model, IMAGES)["g_loss"]).all()
+
+
 def test_a_data_set_that_never_ends_needs_the_length_of_an_epoch():
     endless = tf.data.Dataset.from_tensor_slices(IMAGES).batch(20).repeat()
     for kind in ("autoencoder", "vae", "gan"):
         model = build(kind)
-        with pytest.raises(ValueError, match=r"repeats without an end: .* steps_per_epoch="):
+        with pytest.raises(ValueError, match=r"repeats without an end: give steps_per_epoch="):
             model.fit(endless, verbose=0)
     history = build("autoencoder", "sgd").fit(endless, steps_per_epoch=2, shuffle=False, verbose=0).history
     assert history["loss"] == pytest.approx(fit(build("autoencoder", "sgd"), IMAGES, batch_size=20)["loss"], rel=1e-5)

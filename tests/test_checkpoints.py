@@ -129,6 +129,16 @@ def test_a_training_that_was_cut_off_when_all_epochs_were_done_is_brought_to_its
     assert all(map(np.array_equal, model.get_weights(), whole.get_weights()))
 
 
+@pytest.mark.parametrize("name", ["autoencoder", "vae", "gan", "flow"])
+def test_a_model_that_checks_its_data_is_brought_to_its_end_as_well(name):
+    whole, _ = train(name, epochs=1)
+    with pytest.raises(KeyboardInterrupt):
+        train(name, epochs=1, callbacks=[CutOffInTheEnd()])
+    model, found = train(name, epochs=1)
+    assert {len(values) for values in found.history.values()} == {1}
+    assert all(map(np.array_equal, model.get_weights(), whole.get_weights()))
+
+
 def test_a_replicated_training_continues_too(capsys):
     def replicated(name=None, callbacks=()):
         model = zoo.build("vae")

@@ -86,6 +86,17 @@ def test_guidance_goes_beyond_the_label():
         assert guided == pytest.approx(expected + guidance * (expected - values[2]), abs=1e-5)
 
 
+def test_half_precision():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        flow = small()
+        flow.compile("adam", jit_compile=False)
+        assert np.isfinite(flow.fit(np.ones((8, 2), np.float32), verbose=0).history["loss"]).all()
+        assert flow.sample(3).dtype == np.float32
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
 def test_a_seed_decides_the_samples():
     flow = small(classes=3)
     labels = [0, 1, 2]

@@ -1,4 +1,5 @@
 import io
+import warnings
 
 import keras
 import numpy as np
@@ -81,6 +82,17 @@ def test_block_diagram_has_boxes_for_networks_and_an_arrow_for_each_step():
     edges = {name: text.get_bbox_patch().get_edgecolor()[3] for name, text in texts.items()}
     assert edges == {"image": 0, "encoder": 1, "loss": 1}
     assert len([text for text in figure.axes[0].texts if getattr(text, "arrow_patch", None)]) == 3
+
+
+def test_codes_without_any_spread_are_drawn():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        figure = plotting.latent_scatter(np.zeros((20, 2)), np.arange(20) % 10)
+    assert len(figure.axes[0].texts) == 10
+
+
+def test_training_curves_need_no_metric_called_loss():
+    assert len(plotting.training_curves({"d_loss": [3.0, 2.0], "g_loss": [1.0, 2.0]}, "nats").axes[0].containers) == 2
 
 
 def test_training_curves_take_what_fit_returns():

@@ -8,6 +8,7 @@ import keras
 import nbclient
 import nbformat
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from utils.course import session
@@ -101,8 +102,9 @@ def test_a_folder_with_spaces_and_korean_letters_and_a_korean_console(tmp_path):
     assert '"01"' in (course / "data" / "results.json").read_text(encoding="utf-8")
 
 
-def test_where_keras_is_set_up_for_another_backend_the_course_takes_tensorflow():
-    code = "import utils.course.session as s; print(s.keras.backend.backend())"
+@pytest.mark.parametrize("module", ["utils.vae", "utils.course.session"])
+def test_where_keras_is_set_up_for_another_backend_the_course_takes_tensorflow(module):
+    code = f"import {module}, keras; print(keras.backend.backend())"
     assert run_python(code, KERAS_BACKEND="jax").stdout.decode().split() == ["tensorflow"]
 
 
@@ -147,6 +149,14 @@ def test_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch, capsys):
     assert not written(path, b"new", "it is lost")
     assert capsys.readouterr().out == "folder/file cannot be written (disk full): it is lost.\n"
     assert path.read_bytes() == b"old"
+    assert list(path.parent.iterdir()) == [path]
+
+    def interrupt(self, target):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(path), "replace", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        written(path, b"new", "it is lost")
     assert list(path.parent.iterdir()) == [path]
 
 

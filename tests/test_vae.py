@@ -215,6 +215,11 @@ def test_importance_weights_do_not_depend_on_how_the_work_is_divided():
     assert large == pytest.approx(small, abs=0.05)
 
 
+def test_importance_weights_need_pixels_in_the_range_of_the_likelihood(images):
+    with pytest.raises(ValueError, match="divide by 255"):
+        importance_weighted_log_likelihood(dense(seed=0), 255 * images, 10)
+
+
 def test_importance_weights_do_not_underflow(images):
     model = dense(seed=0)
     estimate = importance_weighted_log_likelihood(model, images, 10)

@@ -43,7 +43,7 @@ class OwnLoss(TwoNetworks):
     def fit(self, x=None, y=None, *args, callbacks=None, **kwargs):
         """As `keras.Model.fit`; raises ValueError for data that do not fit, FloatingPointError as `StopAtNonFinite`."""
         x = check_training_data(x, y, self.check_data, kwargs.get("steps_per_epoch"), kwargs.get("sample_weight"))
-        return super().fit(x, y, *args, callbacks=[StopAtNonFinite(), *(callbacks or [])], **kwargs)
+        return super().fit(x, y, *args, callbacks=keras.tree.flatten([StopAtNonFinite(), callbacks or []]), **kwargs)
 
     def evaluate(self, x=None, y=None, *args, **kwargs):
         """As `keras.Model.evaluate`; raises ValueError for data that do not fit."""
@@ -57,9 +57,9 @@ class OwnLoss(TwoNetworks):
 
 def predict(network, inputs):
     """Outputs of a network for all inputs, arrays (n, ...) or a list of such; n may be 0."""
-    count = len(inputs[0] if isinstance(inputs, list) else inputs)
-    if count == 0:
-        return np.zeros((0, *network.output_shape[1:]), np.float32)
+    if not len(inputs[0] if isinstance(inputs, list) else inputs):
+        empty = [np.zeros((0, *output.shape[1:]), np.float32) for output in network.outputs]
+        return empty if len(empty) > 1 else empty[0]
     return network.predict(inputs, batch_size=1000, verbose=0)
 
 

@@ -20,7 +20,7 @@ def check_images(images, shape=None, limits=None, name="images") -> None:
         ValueError: another shape, values that are not finite, or values beyond the limits.
     """
     if not hasattr(images, "shape"):
-        raise ValueError(f"{name} are of type {type(images).__name__}: give an array, (n, height, width, channels).")
+        raise ValueError(f"{name} are of type {type(images).__name__}: give an array, (n, ...).")
     found = tuple(images.shape)
     if shape is not None:
         fits = len(found) == len(shape) + 1
@@ -49,7 +49,7 @@ def check_training_data(x, y, check, steps=None, sample_weight=None):
         raise ValueError("Every image counts the same for this model: call fit without sample_weight.")
     if isinstance(x, tf.data.Dataset):
         if x.cardinality() == tf.data.INFINITE_CARDINALITY and steps is None:
-            raise ValueError("This data set repeats without an end: say how long an epoch is with steps_per_epoch=.")
+            raise ValueError("A data set repeats without an end: give steps_per_epoch=, steps= or validation_steps=.")
         first = next(iter(x), None)
     elif isinstance(x, keras.utils.PyDataset):
         first = x[0] if len(x) else None
@@ -73,7 +73,7 @@ def ends_in(network) -> str | None:
         if isinstance(layer, keras.Model):
             return ends_in(layer)
         if (activation := getattr(layer, "activation", None)) is not None:
-            return keras.activations.serialize(activation)
+            return getattr(activation, "__name__", type(activation).__name__)
         if not isinstance(layer, keras.layers.Reshape | keras.layers.Flatten | keras.layers.Cropping2D):
             return None
     return None

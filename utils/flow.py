@@ -37,7 +37,7 @@ class FlowMatching(OwnLoss):
         self(network.inputs)  # builds it, so that it can be saved and exported untrained
 
     def call(self, inputs, training=False):
-        return self.network(inputs, training=training)  # z (batch, dim), t (batch, 1), labels -> (batch, dim)
+        return ops.cast(self.network(inputs, training=training), "float32")  # z, t, and labels if any -> (batch, dim)
 
     def draw_times(self, shape):
         """Times in (0, 1), most of them in the middle: the sigmoid of standard normal numbers (Esser et al. 2024)."""

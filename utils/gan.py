@@ -76,7 +76,7 @@ class Adversaries(TwoNetworks):
         if kwargs.get("validation_data") is not None or kwargs.get("validation_split"):
             raise ValueError(NO_VALIDATION)
         x = check_training_data(x, y, self.check_data, kwargs.get("steps_per_epoch"), kwargs.get("sample_weight"))
-        return super().fit(x, y, *args, callbacks=[StopAtNonFinite(), *(callbacks or [])], **kwargs)
+        return super().fit(x, y, *args, callbacks=keras.tree.flatten([StopAtNonFinite(), callbacks or []]), **kwargs)
 
     def evaluate(self, *args, **kwargs):
         """Raises ValueError: a GAN has no loss that measures its images."""
@@ -228,7 +228,7 @@ class ConditionalGAN(GAN):
 
     def sample(self, labels, seed=0) -> np.ndarray:
         """A generated image for each of the labels (n,): z from N(0, 1), by the averaged generator."""
-        z = np.random.default_rng(seed).normal(size=(len(labels), self.latent_dim)).astype(np.float32)
+        z = np.random.default_rng(seed).normal(size=(np.size(labels), self.latent_dim)).astype(np.float32)
         return self.generate(z, labels)
 
     def generate(self, z, labels) -> np.ndarray:
@@ -271,8 +271,8 @@ def _check_compile(gan, generator_optimizer, discriminator_optimizer, loss, othe
         raise ValueError("An optimizer keeps the state of one network: give the discriminator one of its own.")
     if others.get("metrics") or others.get("weighted_metrics"):
         raise ValueError("A GAN has no targets to compute metrics from: leave metrics= out; fit reports four figures.")
-    if gan.dtype_policy.name == "mixed_float16":
-        raise ValueError("A GAN's training step does not scale its losses for float16: use float32 or mixed_bfloat16.")
+    if gan.dtype_policy.name not in ("float32", "mixed_bfloat16"):
+        raise ValueError(f"The dtype policy is {gan.dtype_policy.name}: a GAN needs float32 or mixed_bfloat16.")
 
 
 def _check_batch(gan, y, sample_weight):

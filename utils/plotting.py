@@ -113,7 +113,7 @@ def latent_scatter(codes, labels, title="", axis_names=("$z_1$", "$z_2$")):
         chosen = labels == label
         axis.scatter(*codes[chosen].T, s=7, alpha=0.6, color=CLASS_COLORS[label], label=str(label), linewidths=0)
     centers = np.array([np.median(codes[labels == label], axis=0) for label in classes])
-    for label, place in zip(classes, _pushed_apart(centers, 0.05 * np.ptp(codes, axis=0)), strict=True):
+    for label, place in zip(classes, _pushed_apart(centers, 0.05 * np.ptp(codes, axis=0) + 1e-9), strict=True):
         outline = [withStroke(linewidth=3, foreground="white")]
         axis.annotate(str(label), place, ha="center", va="center", weight="bold", path_effects=outline)
     legend = axis.legend(title="digit", markerscale=4, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -229,7 +229,7 @@ def training_curves(history: dict[str, list[float]], ylabel, **scales):
     history = getattr(history, "history", history)
     names = {"loss": "training", "val_loss": "validation"}
     series = {names.get(name, name): values for name, values in history.items()}
-    return lines(range(1, len(history["loss"]) + 1), series, "epoch", ylabel, **scales)
+    return lines(range(1, len(next(iter(series.values()))) + 1), series, "epoch", ylabel, **scales)
 
 
 def manifold_grid(images, z1, z2, title="", axis_names=("$z_1$", "$z_2$")):

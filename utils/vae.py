@@ -6,7 +6,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from utils.autoencoders import EncoderDecoder, sum_per_image
-from utils.checks import check_images, check_logits
+from utils.checks import check_logits
 
 LOG_VAR_LIMIT = 12.0  # standard deviations between e^-6 and e^6, so that no exponential overflows
 
@@ -201,14 +201,14 @@ def importance_weighted_log_likelihood(model, x, samples, seed=0, images_at_once
         model: a VAE.
         x: images (n, ...).
         samples: K, per image.
-        images_at_once, samples_at_once: how many are decoded together; they set the memory needed, not the result.
+        images_at_once, samples_at_once: decoded together; they set the memory needed, and the order of the draws.
 
     Raises:
         ValueError: `samples` is less than 1, or the images do not fit the model.
     """
     if samples < 1:
         raise ValueError(f"samples is {samples}: the estimate needs at least one.")
-    check_images(x, model.encoder.input_shape[1:])
+    model.check_data(x)
 
     @tf.function(reduce_retracing=True)
     def log_weights(images, z_mean, z_log_var, epsilon):  # (b, ...), (b, d), (b, d), (k, b, d) -> (k, b)

@@ -53,8 +53,8 @@ def _load(model, name: str, recipe: dict, with_snapshots=False, whole=True) -> T
         raise ValueError("the pretrained weights are damaged (their checksum differs)")
     try:
         history = record["history"]
-        epochs = len(next(iter(history.values())))
-        how = f", trained for {epochs} epochs in {record['seconds']:.0f} s. {figures(history)}" if whole else "."
+        epochs, seconds = len(next(iter(history.values()))), record["seconds"]
+        how = f", trained for {epochs} epochs in {seconds:.0f} s. {figures(history)}" if whole else "."
         arrays = dict(np.load(io.BytesIO(payload), allow_pickle=False))
     except Exception as error:  # NumPy promises no type for a damaged file
         raise ValueError(f"its record or its weights are damaged ({type(error).__name__}: {error})") from error
@@ -65,7 +65,7 @@ def _load(model, name: str, recipe: dict, with_snapshots=False, whole=True) -> T
         raise ValueError("the pretrained weights have other shapes")
     model.set_weights(list(arrays.values()))
     print(f"{name}: loaded{how}")
-    return Training(history, record["seconds"], True, record["recipe"], snapshots)
+    return Training(history, seconds, True, record["recipe"], snapshots)
 
 
 def save(model, name: str, training: Training) -> bool:

@@ -59,6 +59,7 @@ def written(path: Path, payload: bytes, otherwise: str) -> bool:
         return True
     except OSError as error:
         print(f"{path.parent.name}/{path.name} cannot be written ({error.strerror}): {otherwise}.")
+        return False
+    finally:  # also where the kernel is interrupted
         with contextlib.suppress(OSError):
             partial.unlink()
-        return False

@@ -22,12 +22,10 @@ MODES = {
     "quick": "a little data and a few steps: proves that the code runs, nothing else",
 }
 
-os.environ["KERAS_BACKEND"] = "tensorflow"  # also where Keras is set up for another one
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # else the first notebook takes the memory of the whole GPU
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# TensorFlow 2.20 ignores this and writes its C++ log straight to file descriptor 2. In a notebook, a file takes its
-# place for good: look there when a kernel dies. Python's own warnings and tracebacks do not pass through the
-# descriptor. Elsewhere it leads nowhere while TensorFlow starts.
+# TensorFlow 2.20 ignores TF_CPP_MIN_LOG_LEVEL, which utils/__init__.py sets, and writes its C++ log straight to file
+# descriptor 2. In a notebook, a file takes its place for good: look there when a kernel dies. Python's own warnings and
+# tracebacks do not pass through the descriptor. Elsewhere it leads nowhere while TensorFlow starts.
 _in_a_notebook, _stderr = hasattr(get_ipython(), "kernel"), os.dup(2)
 _log = tempfile.mkstemp(".log", "tensorflow-")[0] if _in_a_notebook else os.open(os.devnull, os.O_WRONLY)
 os.dup2(_log, 2)

@@ -123,7 +123,7 @@ def batches(x, y, batch_size, first, last, whole_batches=False) -> dict:
         for _ in range(first):
             x.on_epoch_end()
         return {"x": x, "shuffle": False}  # it shuffles by itself, or not at all
-    count, batch_size = len(x), batch_size or 32  # as in Keras
+    count, batch_size, last = len(x), batch_size or 32, max(last, first + 1)  # `fit` looks at one batch in any case
     with tf.device("CPU"):
         arrays = [np.asarray(array) for array in (x, y) if array is not None]
         tensors = [tf.constant(a, keras.config.floatx() if a.dtype.kind == "f" else None) for a in arrays]
@@ -162,7 +162,7 @@ class Progress(keras.callbacks.Callback):
         for metric, value in logs.items():
             self.history.setdefault(metric, []).append(float(value))
         if self.snapshot:
-            self.snapshots.append(np.rint(255 * self.snapshot()).astype(np.uint8))
+            self.snapshots.append(np.rint(255 * np.clip(self.snapshot(), 0, 1)).astype(np.uint8))
         self.seconds = time.perf_counter() - self.start
         if self.checkpoint and not self.checkpoint.save(self.history, self.seconds, self.snapshots):
             self.checkpoint = None
