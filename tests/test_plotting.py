@@ -37,6 +37,12 @@ def test_image_grid_draws_each_image_once(images):
     assert [axis.get_title() for axis in figure.axes[:7]] == list("abcdefg")
 
 
+def test_reconstructions_have_titles_above_the_first_row(images):
+    figure = plotting.reconstructions({"image": images[:3], "restored": images[3:6]}, np.arange(3))
+    assert [axis.get_title() for axis in figure.axes] == ["0", "1", "2", "", "", ""]
+    assert [axis.get_ylabel() for axis in figure.axes] == ["image", "", "", "restored", "", ""]
+
+
 def test_manifold_grid_draws_codes_where_they_belong():
     images = np.zeros((2, 3, 28, 28, 1))
     images[1, 2] = 1  # the highest z2 and the highest z1: at the top right
@@ -68,10 +74,10 @@ def test_no_two_class_labels_lie_on_each_other():
 
 
 def test_references_are_drawn_with_their_value():
-    figure = plotting.lines([1, 2], {"ours": [2.5, 2.0]}, "epoch", "error", references={"published": 3.0})
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["published: 3.0", "ours"]
+    figure = plotting.lines([1, 2], {"ours": [2.5, 2.0]}, "epoch", "error", references={"published": 1.386})
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["published: 1.39", "ours"]
     (dashed,) = [line for line in figure.axes[0].lines if line.get_linestyle() == "--"]
-    assert set(dashed.get_ydata()) == {3.0}
+    assert set(dashed.get_ydata()) == {1.386}
 
 
 def test_block_diagram_has_boxes_for_networks_and_an_arrow_for_each_step():
@@ -191,8 +197,9 @@ def test_curves_may_have_points_and_spreads_of_their_own():
     assert list(spread[0].get_xdata()) == [5, 6, 7] and spread.has_yerr and not plain.has_yerr
 
 
-def test_histograms_show_shares_and_the_threshold():
-    figure = plotting.histograms({"normal": np.zeros(10), "other": np.ones(1000)}, "score", threshold=0.5)
+def test_histograms_show_shares_and_the_references():
+    values = {"normal": np.zeros(10), "other": np.ones(1000)}
+    figure = plotting.histograms(values, "score", {"threshold": 0.5})
     heights = [patch.get_xy()[:, 1].max() for patch in figure.axes[0].patches]
     assert heights == pytest.approx([100, 100])  # whatever their number
     assert "threshold: 0.5" in [text.get_text() for text in figure.axes[0].get_legend().get_texts()]

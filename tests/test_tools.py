@@ -16,6 +16,7 @@ from PIL import Image
 
 import tools
 from tools import alone, colab, execute, front, gallery, readme
+from utils import plotting
 from utils.course import results
 from utils.course.session import COURSE
 
@@ -93,6 +94,21 @@ def test_a_large_picture_gets_smaller_and_hardly_changes():
     pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(after))).convert("RGB"), float)
     assert len(after) < 0.5 * len(before)
     assert np.abs(pixels - sheet).mean() < 6 < np.abs(pixels - sheet[::-1]).mean()
+
+
+def test_a_palette_keeps_the_colors_of_classes():
+    random, buffer = np.random.default_rng(0), io.BytesIO()
+    classes = random.integers(0, 10, 5_000)
+    figure = plotting.latent_scatter(3 * random.normal(size=(10, 2))[classes] + random.normal(size=(5_000, 2)), classes)
+    figure.savefig(buffer, format="png", dpi=100)
+    png = base64.b64encode(buffer.getvalue()).decode()
+    before, after = (
+        np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB"), float)
+        for picture in (png, execute.in_256_colors(png))
+    )
+    for dots in figure.axes[0].collections:
+        pure = np.abs(before - np.rint(255 * dots.get_facecolor()[0, :3])).max(axis=-1) <= 1
+        assert pure.any() and np.abs(after - before)[pure].max(axis=-1).mean() < 12
 
 
 def test_a_chapter_is_found_by_its_number(monkeypatch, capsys):

@@ -20,7 +20,7 @@ import keras
 import numpy as np
 
 from tools import COURSE, explorers, judge
-from tools.references import keras_vae, tutorial_dcgan
+from tools.references import course_dcgan, keras_vae, tutorial_dcgan
 from utils.autoencoders import Autoencoder
 from utils.drawn.digits import draw_digits
 from utils.explore import explore_attributes, explore_classes, explore_plane
@@ -30,8 +30,6 @@ from utils.networks import (
     conditional_generator,
     convolutional_decoder,
     convolutional_encoder,
-    dcgan_discriminator,
-    dcgan_generator,
     dense_decoder,
     dense_discriminator,
     dense_encoder,
@@ -79,7 +77,7 @@ MODELS = {
         None,
     ),
     "09, DCGAN": (
-        lambda: compiled(GAN(dcgan_generator(64), dcgan_discriminator(), 64, gradient_penalty=0.1), 2),
+        lambda: compiled(course_dcgan(), 2),
         128,
         "TensorFlow's DCGAN",
     ),

@@ -120,7 +120,9 @@ def execute(notebook, folder: Path, environment=os.environ, quiet=False) -> None
 def in_256_colors(png: str) -> str:
     """A picture, base64 in and out, with a palette: a third of the size, and hardly a visible difference."""
     buffer = io.BytesIO()
-    Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB").quantize(256).save(buffer, "png", optimize=True)
+    picture = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB")
+    # Without k-means, a rare color such as that of a dot in a legend takes that of its neighbors.
+    picture.quantize(256, kmeans=1).save(buffer, "png", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()
 
 

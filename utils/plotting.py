@@ -56,8 +56,9 @@ def _points(points, name, labels=None) -> np.ndarray:
     return points
 
 
-def _show(axis, image, cmap="gray", vmin=0) -> None:
+def _show(axis, image, title="", cmap="gray", vmin=0) -> None:
     axis.imshow(np.squeeze(image), cmap=cmap, vmin=vmin, vmax=1)
+    axis.set_title(title, fontsize=9)
     axis.set(xticks=[], yticks=[])
     axis.grid(False)
     for spine in axis.spines.values():
@@ -71,32 +72,28 @@ def image_grid(images, titles=None, columns=10):
     height = rows / columns * (1.0 if titles is None else 1.3)
     figure, axes = _subplots(rows, columns, 1, height, squeeze=False)
     plt.setp(axes.flat[len(images) :], visible=False)
-    for i, (axis, image) in enumerate(zip(axes.flat, images, strict=False)):
-        _show(axis, image)
-        if titles is not None:
-            axis.set_title(titles[i], fontsize=9)
+    titles = [""] * len(images) if titles is None else titles
+    for axis, image, title in zip(axes.flat[: len(images)], images, titles, strict=True):
+        _show(axis, image, title)
     return figure
 
 
-def reconstructions(rows: dict[str, np.ndarray]):
-    """Rows of equally many images, one row below the other, each with its name on the left."""
+def reconstructions(rows: dict[str, np.ndarray], titles=None):
+    """Rows of equally many images, each row with its name on the left; `titles` stand above the columns."""
     rows = {name: _images(images, f"images {name!r}") for name, images in rows.items()}
     if len(counts := {len(images) for images in rows.values()}) != 1:
         raise ValueError(f"The rows have {sorted(counts)} images: give at least one row, and equally many in each.")
     (count,) = counts
     figure, axes = _subplots(len(rows), count, 1, 0.92 / (count + 2) * len(rows), squeeze=False)
     for line, (name, images) in zip(axes, rows.items(), strict=True):
-        for axis, image in zip(line, images, strict=True):
-            _show(axis, image)
+        for axis, image, title in zip(line, images, [""] * count if titles is None else titles, strict=True):
+            _show(axis, image, title if line[0] is axes[0, 0] else "")
         line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
     return figure
 
 
 def error_maps(images, reconstructed):
-    """Three rows: images, their reconstructions, and the difference image - reconstruction.
-
-    In the third row, white means no error, orange means missing ink, and purple means excess ink.
-    """
+    """Images, reconstructions and their difference: white is no error, orange missing ink, purple excess ink."""
     figure = reconstructions({"image": images, "reconstruction": reconstructed, "difference": images})
     for axis, image, reconstruction in zip(figure.axes[-len(images) :], images, reconstructed, strict=True):
         axis.images[0].remove()
@@ -161,7 +158,7 @@ def curves(series: dict[str, tuple], xlabel, ylabel, references=None, **scales):
         style = {"marker": "o" if len(x) <= 12 else "", "linestyle": "-" if i < len(PALETTE) else ":"}
         axis.errorbar(x, y, *spread, **style, markersize=4, capsize=3, label=name)
     for i, (name, value) in enumerate((references or {}).items(), start=len(series)):
-        axis.axhline(value, linestyle="--", color=PALETTE[i % len(PALETTE)], label=f"{name}: {value:.1f}")
+        axis.axhline(value, linestyle="--", color=PALETTE[i % len(PALETTE)], label=f"{name}: {value:.3g}")
     axis.set(xlabel=xlabel, ylabel=ylabel, **scales)
     for side in (axis.xaxis, axis.yaxis):
         if side.get_scale() == "log":
@@ -173,8 +170,8 @@ def curves(series: dict[str, tuple], xlabel, ylabel, references=None, **scales):
     return figure
 
 
-def histograms(values: dict[str, np.ndarray], xlabel, threshold=None, **scales):
-    """Percentage of values in each of 50 bins, one outline per name, and a dashed line at `threshold`."""
+def histograms(values: dict[str, np.ndarray], xlabel, references=None, **scales):
+    """Percentage of values in each of 50 bins, one outline per name; dashed lines at `references` (name -> value)."""
     if empty := [name for name, numbers in values.items() if not np.size(numbers)]:
         raise ValueError(f"There are no values of {empty[0]!r} to draw: the selection is empty.")
     figure, axis = _subplots(width=0.75, height=0.36)
@@ -183,8 +180,8 @@ def histograms(values: dict[str, np.ndarray], xlabel, threshold=None, **scales):
         shares = np.full(len(numbers), 100 / len(numbers))
         style = {"histtype": "stepfilled", "alpha": 0.5} if i == 0 else {"histtype": "step", "linewidth": 1.5}
         axis.hist(numbers, bins, weights=shares, color=PALETTE[i], label=name, **style)
-    if threshold is not None:
-        axis.axvline(threshold, linestyle="--", color="black", label=f"threshold: {threshold:.3g}")
+    for name, value in (references or {}).items():
+        axis.axvline(value, linestyle="--", color="black", label=f"{name}: {value:.3g}")
     axis.set(xlabel=xlabel, ylabel="% of images in the bin", **scales)
     axis.legend()
     return figure
@@ -212,15 +209,17 @@ def point_panels(panels: dict[str, np.ndarray], limit, marked=(), columns=4):
     rows = -(-len(panels) // columns)
     figure, axes = _subplots(rows, columns, side * columns, 1.1 * side * rows, sharex=True, sharey=True, squeeze=False)
     plt.setp(axes.flat[len(panels) :], visible=False)
-    for axis, (name, points) in zip(axes.flat, panels.items(), strict=False):
+    for i, (axis, (name, points)) in enumerate(zip(axes.flat, panels.items(), strict=False)):
+        lowest = i + columns >= len(panels)  # in its column
         axis.scatter(*points.T, s=3, alpha=0.15, color=PALETTE[0], linewidths=0)
         for place in marked:
             axis.add_patch(Circle(place, 0.06 * limit, fill=False, color=PALETTE[1], linewidth=0.8))
         if outside := int((np.abs(points) > limit).any(axis=1).sum()):
             axis.text(0.03, 0.03, f"{outside} outside", transform=axis.transAxes, fontsize=8)
-        axis.set(xlim=(-limit, limit), ylim=(-limit, limit), xlabel="$x_1$", ylabel="$x_2$", aspect="equal")
+        axis.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+        axis.set(xlabel="$x_1$" if lowest else "", ylabel="" if i % columns else "$x_2$")
         axis.set_title(name, fontsize=9)
-        axis.label_outer()
+        axis.tick_params(labelbottom=lowest)
     return figure
 
 
