@@ -18,7 +18,7 @@ PICTURES = [
     ("06_vae", 'quantiles, quantiles, "VAE")'),
     ("07_latent_attributes", 'axis_names=("hair slider", "sunglasses slider"))'),
     ("09_dcgan", "plotting.image_grid(samples[:40])"),
-    ("10_cgan", "for k in range(10)}\nplotting.reconstructions(rows)"),
+    ("10_cgan", 'titles=[f"z {k}" for k in range(1, 11)])'),
 ]
 
 
@@ -47,7 +47,7 @@ def main() -> None:
     rows = [Image.fromarray(row(part)) for part in (found[:3], found[3:])]
     width = min(strip.width for strip in rows)
     scaled = [np.asarray(strip.resize((width, strip.height * width // strip.width))) for strip in rows]
-    Image.fromarray(np.vstack(with_gaps(scaled, (GAP, width, 3)))).quantize(256).save(STRIP, optimize=True)
+    Image.fromarray(np.vstack(with_gaps(scaled, (GAP, width, 3)))).quantize(256, kmeans=1).save(STRIP, optimize=True)
 
 
 if __name__ == "__main__":
