@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from tools import appendices, chapters, notebooks, solutions
+from tools import LINKED, appendices, chapters, notebooks, solutions
 from tools.figures import figures
 from tools.judge import compiled_classifier
 from utils.course.fingerprint import describe
@@ -206,6 +206,8 @@ def test_links_lead_somewhere(path):
         name, _, anchor = target.partition("#")
         linked = path.parent / name if name else path
         assert linked.exists(), target
+        if linked.suffix == ".py":
+            assert linked.resolve().relative_to(COURSE).parts[0] in LINKED, f"the site has no page for {target}"
         if anchor:
             assert anchor in [heading.replace(" ", "-") for heading in headings(linked)], target
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import utils  # noqa: F401  # for a console that lacks some letters
 
 COURSE = Path(__file__).resolve().parents[1]
+LINKED = "utils", "tools"  # the folders whose code a notebook may link to: the site has a copy of them
 
 
 def chapters() -> list[Path]:

@@ -15,7 +15,7 @@ import nbformat
 from docutils import nodes
 from sphinx.cmd.build import main as sphinx
 
-from tools import COURSE, appendices, chapters, colab, explorers, front, notebooks, solutions
+from tools import COURSE, LINKED, appendices, chapters, colab, explorers, front, notebooks, solutions
 from tools.figures import figures
 
 SOURCE, SITE = COURSE / "build" / "site-source", COURSE / "build" / "site"
@@ -92,7 +92,7 @@ def describe_figures(app, page) -> None:
 
 def prepared(path: Path) -> str:
     """The text of a page, changed where the site differs from the repository."""
-    text = path.read_text(encoding="utf-8").replace("](../utils/", "](utils/").replace("](../../utils/", "](../utils/")
+    text = re.sub(rf"\]\(\.\./((\.\./)?({'|'.join(LINKED)})/)", r"](\1", path.read_text(encoding="utf-8"))
     text = colab.BADGE.sub("", text)  # the page has a button, and the badge is a picture from elsewhere
     if path.suffix != ".ipynb":
         return text.replace("](notebooks/", "](")
@@ -155,7 +155,8 @@ def main() -> int:
         explore = explore.replace(f"<!-- explorer: {name} -->", explorers.playable(notebook, name))
         copy.write_text(json.dumps(notebook), encoding="utf-8")
     (SOURCE / "explore.md").write_text(explore, encoding="utf-8")
-    shutil.copytree(COURSE / "utils", SOURCE / "utils", ignore=shutil.ignore_patterns("__pycache__", "data"))
+    for folder in LINKED:
+        shutil.copytree(COURSE / folder, SOURCE / folder, ignore=shutil.ignore_patterns("__pycache__", "data", "*.md"))
     (SOURCE / "_static").mkdir()
     (SOURCE / "_static" / "wide.css").write_text(STYLE + front.STYLE, encoding="utf-8")
     front.write_thumbnails(SOURCE / "_static" / "cards")
