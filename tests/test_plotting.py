@@ -240,6 +240,14 @@ def test_point_panels_share_their_axes_and_count_what_lies_outside():
     assert data.get_xlabel() and data.get_ylabel() and samples.get_xlabel()
 
 
+def test_the_lowest_panel_of_each_column_has_an_axis():
+    figure = plotting.point_panels(dict.fromkeys("abc", np.zeros((2, 2))), limit=1, columns=2)
+    panels = figure.axes[:3]  # nothing stands below the second
+    assert [panel.get_xlabel() for panel in panels] == ["", "$x_1$", "$x_1$"]
+    assert [panel.xaxis.get_tick_params()["labelbottom"] for panel in panels] == [False, True, True]
+    assert [panel.get_ylabel() for panel in panels] == ["$x_2$", "", "$x_2$"]
+
+
 def test_film_has_a_frame_for_each_epoch_with_the_images_in_two_rows():
     snapshots = np.zeros((3, 6, 28, 28, 1), np.uint8)
     snapshots[1, 4] = 255  # second epoch, second row, second column
