@@ -41,9 +41,9 @@ test-solutions: .venv/ready
 	$(BIN)/python -m tests.recipes
 
 # Colab's versions, each chapter alone, in quick mode, and all records under Colab's Keras; see tools/alone.py.
-# DATA=--offline leaves out the second run of each chapter, on MNIST.
+# ALONE=--offline leaves out the second run of each chapter, on MNIST.
 test-colab: .venv-colab/ready
-	.venv-colab/bin/python -m tools.alone $(DATA) $(ONLY)
+	.venv-colab/bin/python -m tools.alone $(ALONE) $(ONLY)
 	.venv-colab/bin/python -m tests.recipes
 
 lint: .venv/ready
